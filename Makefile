@@ -1,0 +1,56 @@
+# `make help` lists the targets. Needs Python 3.11 and make, nothing else; no root.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   ?= demo
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lab build lint nbval pytest clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.ready  ## grade a sample class: feedback pages, grades.csv, results/*.json
+	@rm -rf $(DEMO)
+	@$(BIN)/python -m tests.sample_class $(DEMO)/submitted
+	@$(BIN)/autograder grade $(DEMO)/submitted --out $(DEMO)/results
+
+lab: $(VENV)/.ready  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+test: $(VENV)/.ready-dev lint nbval pytest  ## every test: linters, types, notebooks, pytest
+
+build: $(VENV)/.ready  ## make the notebooks from solutions/*.py
+	$(BIN)/autograder build
+
+lint: $(VENV)/.ready-dev  ## ruff, mypy, notebooks in step with their sources
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/autograder build --check
+
+nbval: $(VENV)/.ready-dev  ## run every notebook: solutions compared, unsolved ones run through
+	$(BIN)/python -m pytest --nbval --nbval-current-env solutions
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks
+
+pytest: $(VENV)/.ready-dev  ## the tests of the engine and the course
+	$(BIN)/python -m pytest tests
+
+clean:  ## remove the virtual environment and the demo's results
+	rm -rf $(VENV) $(DEMO)
+
+$(VENV)/bin/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "This course needs Python 3.11 or newer; $(PYTHON) is older. Name one with: make PYTHON=/path/to/python3.11"; exit 2; }
+	"$(PYTHON)" -m venv $(VENV)
+
+# torch comes first, from the same command line as what depends on it, so that pip settles on one build of it.
+$(VENV)/.ready: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
+	$(PIP) install --quiet -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,178 @@
+"""A class on disk: find its submissions, grade them one after the other, write what comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder.classbook import write_csv
+from autograder.course import Course, Unit
+from autograder.feedback import render
+from autograder.judge import grade
+from autograder.report import Report
+from autograder.sandbox import Sandbox
+from autograder.submission import Unreadable, read_file
+
+_SKIPPED = {".ipynb_checkpoints", "__pycache__"}
+
+
+class ClassroomError(Exception):
+    """The submissions cannot be made sense of; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file to grade."""
+
+    student: str
+    path: Path
+
+
+def find_submissions(paths: Sequence[Path]) -> list[Entry]:
+    """Find notebooks in files and folders, and whose they are.
+
+    A file `NAME.ipynb` is NAME's. In a folder, a notebook directly in it is named for its student, and one further down
+    belongs to the student whose folder it is in, as in STUDENT/NOTEBOOK.ipynb or nbgrader's
+    submitted/STUDENT/ASSIGNMENT/NOTEBOOK.ipynb. Links are not followed.
+
+    Raises:
+        ClassroomError: a path does not exist, holds no notebook, or a student handed in the same notebook twice.
+    """
+    entries: list[Entry] = []
+    for path in paths:
+        if not path.exists():
+            raise ClassroomError(f"{path} does not exist: name a notebook, or a folder of submissions")
+        found = [Entry(path.stem, path)] if path.is_file() else list(_in_folder(path))
+        if path.is_file() and path.suffix != ".ipynb":
+            raise ClassroomError(f"{path} is not a notebook: its name should end in .ipynb")
+        if not found:
+            raise ClassroomError(
+                f"{path} holds no notebooks: it should hold STUDENT.ipynb files, or a folder for each student"
+            )
+        entries += found
+    seen: dict[tuple[str, str], Path] = {}
+    for entry in entries:
+        # A student's own folder may hold several units, told apart by name; a flat file is its student's only one.
+        key = (entry.student, entry.path.name if entry.path.stem != entry.student else "")
+        if key in seen:
+            raise ClassroomError(
+                f"two submissions for student {entry.student}: {seen[key]} and {entry.path}; keep the one that counts"
+            )
+        seen[key] = entry.path
+    return sorted(entries, key=lambda e: (e.student, str(e.path)))
+
+
+def _in_folder(folder: Path) -> Iterator[Entry]:
+    # nbgrader's course folder: the students are one level down.
+    root = folder / "submitted" if (folder / "submitted").is_dir() else folder
+    for path in sorted(root.rglob("*.ipynb")):
+        inside = path.relative_to(root)
+        hidden = any(part in _SKIPPED or part.startswith(".") for part in inside.parts)
+        linked = any(p.is_symlink() for p in (path, *path.parents) if p.is_relative_to(root) and p != root)
+        if hidden or linked or not path.is_file():
+            continue
+        yield Entry(path.stem if len(inside.parts) == 1 else inside.parts[0], path)
+
+
+def new_seed() -> str:
+    """Return a secret for one run's inputs."""
+    return secrets.token_hex(16)
+
+
+def grade_all(
+    entries: Iterable[Entry], course: Course, sandbox: Sandbox, seed: str, unit: Unit | None = None
+) -> Iterator[Report]:
+    """Grade submissions as they come. With `unit`, those of other units are passed over."""
+    graded: dict[tuple[str, str], Path] = {}
+    for entry in entries:
+        try:
+            data: bytes | Unreadable = read_file(entry.path)
+        except Unreadable as problem:
+            data = problem
+        report = grade(data, entry.student, course, sandbox, seed, entry.path.name)
+        if unit is not None and report.unit not in ("", unit.stem):
+            continue
+        key = (report.student, report.unit)
+        if report.unit and key in graded:
+            raise ClassroomError(
+                f"two submissions for student {report.student} in {report.unit}: {graded[key]} and {entry.path}; "
+                "keep the one that counts"
+            )
+        graded[key] = entry.path
+        yield report
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Write one report's JSON and feedback page; return the page's path."""
+    stem = _file_name(f"{report.student}--{report.unit or Path(report.file).stem}")
+    _write(folder / f"{stem}.json", report.model_dump_json(indent=1) + "\n")
+    page = folder / "feedback" / f"{stem}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    _write(page, render(report))
+    return page
+
+
+def grade_class(
+    paths: Sequence[Path],
+    course: Course,
+    sandbox: Callable[[], Sandbox],
+    out: Path,
+    unit: Unit | None = None,
+    seed: str | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, student: None,
+) -> list[Report]:
+    """Grade a class and write out/*.json, out/feedback/*.html and out/grades.csv.
+
+    Args:
+        paths: files or folders: see `find_submissions`.
+        sandbox: starts the sandbox, once the submissions are known to make sense.
+        out: the folder for results; made if missing.
+        unit: grade this unit only.
+        seed: the run's secret; a fresh one by default.
+        progress: called with (done, total, student) before each submission and once at the end.
+
+    Raises:
+        ClassroomError: see `find_submissions`; or nothing was left to grade.
+        SandboxUnavailable: see `Sandbox`.
+    """
+    entries = find_submissions(paths)
+    reports: list[Report] = []
+    with sandbox() as confined:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ClassroomError(f"{out} cannot be made for the results: {error.strerror}") from None
+        done = 0
+
+        def announced() -> Iterator[Entry]:
+            nonlocal done
+            for done, entry in enumerate(entries):
+                progress(done, len(entries), entry.student)
+                yield entry
+
+        try:
+            for report in grade_all(announced(), course, confined, seed or new_seed(), unit):
+                write_report(report, out)
+                reports.append(report)
+        finally:
+            if reports:  # also when the run is stopped half way
+                write_csv(reports, out / "grades.csv")
+        progress(len(entries), len(entries), "")
+    if not reports:
+        raise ClassroomError(f"none of the submissions is of unit {unit.stem if unit else ''}")
+    return reports
+
+
+def _file_name(text: str) -> str:
+    """Return `text` as a file name: nothing a path could mean, short, and never the same for two texts."""
+    kept = "".join(c if c.isalnum() or c in "-_.@ " else "_" for c in text).strip(". ")[:100]
+    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8", errors="replace")
+    part.replace(path)

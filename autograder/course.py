@@ -1,0 +1,219 @@
+"""A course on disk: two folders, one stem a unit. See `Course.find`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from pydantic import BaseModel
+
+from autograder.cells import KEY, Cell, Role, read_cell
+from autograder.checks import Check, Exercise, collect_checks, collect_exercises, load_module
+from autograder.mistakes import Entry, KnownMistake, collect_bank
+
+
+class CourseError(Exception):
+    """The course's folders are not as they should be, or a unit does not exist. The message says what to do."""
+
+
+class Worth(BaseModel):
+    """An exercise's points: those its public checks give, and those that graded-only checks add."""
+
+    public: int
+    graded: int
+
+
+class Manifest(BaseModel):
+    """What the build leaves beside the checks for those who may not see the bank's code or the graded-only checks."""
+
+    worth: dict[str, Worth] = {}
+    mistakes: list[KnownMistake] = []
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of a course.
+
+    Attributes:
+        stem: its name in every folder, such as "03_spatial_dropout".
+        notebooks: the learners' folder.
+        solutions: the instructors' folder, or None in a learner's copy.
+    """
+
+    stem: str
+    notebooks: Path
+    solutions: Path | None = None
+
+    @property
+    def release_path(self) -> Path:
+        """The notebook learners get."""
+        return self.notebooks / f"{self.stem}.ipynb"
+
+    @property
+    def source_path(self) -> Path:
+        """The source the notebooks are built from."""
+        return self._instructors() / f"{self.stem}.py"
+
+    @property
+    def solution_path(self) -> Path:
+        """The executed solution notebook."""
+        return self._instructors() / f"{self.stem}.ipynb"
+
+    @property
+    def manifest_path(self) -> Path:
+        """The learners' manifest; the instructors' one has the same name among the graded-only checks."""
+        return self.notebooks / "checks" / f"{self.stem}.json"
+
+    @property
+    def graded_manifest_path(self) -> Path:
+        return self._instructors() / "checks" / f"{self.stem}.json"
+
+    @cached_property
+    def _public_module(self) -> dict[str, Any]:
+        return load_module(self.notebooks / "checks" / f"{self.stem}.py")
+
+    @cached_property
+    def exercises(self) -> tuple[Exercise, ...]:
+        return collect_exercises(self._public_module)
+
+    def exercise(self, name: str) -> Exercise:
+        """Return the exercise called `name`. Raises CourseError."""
+        for exercise in self.exercises:
+            if exercise.name == name:
+                return exercise
+        raise CourseError(f"{self.stem} has no exercise {name}: it has {', '.join(e.name for e in self.exercises)}")
+
+    @cached_property
+    def public_checks(self) -> list[Check]:
+        return collect_checks(self._public_module)
+
+    @cached_property
+    def graded_checks(self) -> list[Check]:
+        """The graded-only checks; empty in a learner's copy."""
+        path = self.solutions and self.solutions / "checks" / f"{self.stem}.py"
+        return collect_checks(load_module(path), graded_only=True) if path and path.exists() else []
+
+    def checks(self, exercise: str) -> list[Check]:
+        """Return the public and then the graded-only checks of an exercise."""
+        return [c for c in (*self.public_checks, *self.graded_checks) if c.exercise == exercise]
+
+    @cached_property
+    def bank(self) -> list[Entry]:
+        """Known mistakes and right alternatives; empty in a learner's copy."""
+        path = self.solutions and self.solutions / "mistakes" / f"{self.stem}.py"
+        return collect_bank(load_module(path)) if path and path.exists() else []
+
+    @cached_property
+    def release(self) -> list[Cell]:
+        """The cells of the notebook learners get."""
+        return _read_cells(self.release_path)
+
+    @cached_property
+    def reference(self) -> SimpleNamespace:
+        """The solution's own namespace: setup and exercise cells, executed here. Trusted code."""
+        namespace: dict[str, Any] = {"__name__": f"_reference_{self.stem}"}
+        for cell in _read_cells(self.solution_path):
+            if cell.role in (Role.SETUP, Role.EXERCISE):
+                exec(compile(cell.source, f"<reference {self.stem} {cell.name}>", "exec"), namespace)
+        return SimpleNamespace(**namespace)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What was built for learners."""
+        return _read_manifest(self.manifest_path)
+
+    @cached_property
+    def graded_manifest(self) -> Manifest:
+        """What was built for instructors: fingerprints over all checks."""
+        return _read_manifest(self.graded_manifest_path) if self.solutions else self.manifest
+
+    @cached_property
+    def about(self) -> Mapping[str, Any]:
+        """The unit's title, technique, paper and minutes, from the notebook's metadata."""
+        document = json.loads(self.release_path.read_text(encoding="utf-8"))
+        return dict(document.get("metadata", {}).get(KEY, {}))
+
+    def _instructors(self) -> Path:
+        if self.solutions is None:
+            raise CourseError(f"{self.stem}: there is no solutions folder here, which only instructors have")
+        return self.solutions
+
+
+@dataclass(frozen=True)
+class Course:
+    """The units of a pair of folders. Engine code reaches a course through this class alone."""
+
+    notebooks: Path
+    solutions: Path | None = None
+    units: dict[str, Unit] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, notebooks: Path, solutions: Path | None = None) -> Course:
+        """Open a course by its folders.
+
+        Raises:
+            CourseError: `notebooks` holds no checks.
+        """
+        notebooks = notebooks.resolve()
+        solutions = solutions.resolve() if solutions is not None and solutions.is_dir() else None
+        stems = sorted(p.stem for p in (notebooks / "checks").glob("*.py") if not p.stem.startswith("_"))
+        if not stems:
+            raise CourseError(f"{notebooks} is not a course: it has no checks/*.py; name the folder with --notebooks")
+        return cls(notebooks, solutions, {stem: Unit(stem, notebooks, solutions) for stem in stems})
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Course:
+        """Find the course around a folder (the current one): the nearest `notebooks/checks` above it, or its own `checks`.
+
+        The environment variable AUTOGRADER_NOTEBOOKS names the folder where neither is found.
+
+        Raises:
+            CourseError: there is none.
+        """
+        here = (start or Path.cwd()).resolve()
+        named = os.environ.get("AUTOGRADER_NOTEBOOKS")
+        if named:
+            return cls.open(Path(named), Path(named).parent / "solutions")
+        for folder in (here, *here.parents):
+            if (folder / "notebooks" / "checks").is_dir():
+                return cls.open(folder / "notebooks", folder / "solutions")
+        if (here / "checks").is_dir():
+            return cls.open(here)
+        raise CourseError(
+            f"no course was found around {here}: work in the course's folder, or name its notebooks with --notebooks"
+        )
+
+    def unit(self, stem: str) -> Unit:
+        """Return a unit by its stem. Raises CourseError."""
+        if stem not in self.units:
+            raise CourseError(f"there is no unit {stem}: the units are {', '.join(self.units)}")
+        return self.units[stem]
+
+    def unit_of(self, exercise: str) -> Unit:
+        """Return the unit that has an exercise of this name. Raises CourseError."""
+        for unit in self.units.values():
+            if exercise in unit.manifest.worth:
+                return unit
+        # A course whose build has not run yet has no manifests.
+        for unit in self.units.values():
+            if any(e.name == exercise for e in unit.exercises):
+                return unit
+        raise CourseError(f"no exercise of this course is called {exercise}: was it renamed?")
+
+
+def _read_cells(path: Path) -> list[Cell]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CourseError(f"{path} is missing: run `autograder build`") from None
+    return [cell for raw in document["cells"] if (cell := read_cell(raw)) is not None]
+
+
+def _read_manifest(path: Path) -> Manifest:
+    return Manifest.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else Manifest()

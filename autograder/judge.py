@@ -1,0 +1,273 @@
+"""Grades one aligned submission: runs its code in a student process, its checks here."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autograder import source as static
+from autograder.cells import Role
+from autograder.checks import Check, Exercise, Outcome, Status, fingerprint, run_check
+from autograder.course import Course, Unit
+from autograder.mistakes import diagnose
+from autograder.report import CheckReport, Diagnosis, ExerciseReport, Report, State, WrittenReport
+from autograder.sandbox import Sandbox
+from autograder.student import Student, StudentError, StudentGone
+from autograder.submission import Answer, Found, Program, Submission, Unreadable, align, identify, read_notebook
+
+GIVE_UP_AFTER = 2
+"""Unanswered checks of one exercise after which the rest of its checks are skipped, to bound the time."""
+MOST_LOST_CELLS = 4
+"""Cells that may end the process before the rest of a learner's own cells are left out, likewise."""
+
+
+def grade(
+    data: bytes | Unreadable, student: str, course: Course, sandbox: Sandbox, seed: str, file: str = ""
+) -> Report:
+    """Grade one submission.
+
+    Args:
+        data: the notebook's bytes, or why it could not be read.
+        student: whose it is.
+        sandbox: where its code runs.
+        seed: the run's secret.
+        file: its name, for the report.
+
+    Returns:
+        A report in every case: what cannot be graded says why.
+    """
+    started = time.monotonic()
+    try:
+        if isinstance(data, Unreadable):
+            raise data
+        cells, metadata = read_notebook(data)
+        unit = identify(cells, metadata, course)
+        report = _Examination(align(cells, unit), sandbox, seed).report()
+    except Unreadable as problem:
+        named = course.units.get(Path(file).stem)  # all there is to tell the unit by
+        most = sum(w.public + w.graded for w in named.manifest.worth.values()) if named else 0
+        report = Report(
+            student=student, unit=named.stem if named else "", state=State.UNREADABLE, points=0, max_points=most,
+            sentence=str(problem), isolated=sandbox.isolated, seed=seed,
+        )  # fmt: skip
+    return report.model_copy(
+        update={
+            "student": student,
+            "file": file,
+            "digest": hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "",
+            "seconds": round(time.monotonic() - started, 3),
+        }
+    )
+
+
+@dataclass
+class _Examination:
+    """The grading of one submission.
+
+    Attributes:
+        failed: what went wrong when a cell was run, by label.
+        skipped: labels of cells that ended the process, which are not run again.
+    """
+
+    submission: Submission
+    sandbox: Sandbox
+    seed: str
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: set[str] = field(default_factory=set)
+    replaced: tuple[str, ...] = ()
+    student: Student | None = None
+
+    @property
+    def unit(self) -> Unit:
+        return self.submission.unit
+
+    def report(self) -> Report:
+        exercises: list[ExerciseReport] = []
+        try:
+            for exercise in self.unit.exercises:
+                exercises.append(self._exercise(exercise, {e.name: e for e in exercises}))
+        finally:
+            self.sandbox.end()
+        points, most = sum(e.points for e in exercises), sum(e.max_points for e in exercises)
+        solved = sum(e.points == e.max_points for e in exercises)
+        return Report(
+            student="",
+            unit=self.unit.stem,
+            title=str(self.unit.about.get("title", "")),
+            state=State.GRADED,
+            points=points,
+            max_points=most,
+            sentence=f"{points} of {most} points, {solved} of {len(exercises)} exercises solved",
+            isolated=self.sandbox.isolated,
+            seed=self.seed,
+            notes=[*dict.fromkeys(self.submission.notes), *self._other_failures()],
+            unusual=[f"line {u.line} of {a.name}: {u.name}" for a in self.submission.answers.values()
+                     for u in static.unusual(a.source)],
+            exercises=exercises,
+            written=[WrittenReport(question=w.name, answered=w.found is not Found.MISSING and not w.untouched, answer=w.source)
+                     for w in self.submission.written.values()],
+        )  # fmt: skip
+
+    # -- one exercise ------------------------------------------------------------------------------------------------
+
+    def _exercise(self, exercise: Exercise, before: dict[str, ExerciseReport]) -> ExerciseReport:
+        answer = self.submission.answers[exercise.name]
+        checks = self.unit.checks(exercise.name)
+        if answer.found is Found.MISSING:
+            outcomes = [Outcome(c, Status.FAILED, "missing", answer.note) for c in checks]
+            return _summarise(exercise, answer, outcomes, sentence=answer.note)
+        if answer.untouched:
+            outcomes = [Outcome(c, Status.NOT_STARTED, "not_started") for c in checks]
+            return _summarise(
+                exercise, answer, outcomes, sentence=f"{exercise.name} is still to do: the stub is untouched"
+            )
+
+        outcomes, library = self._run(exercise, checks)
+        stood_in: tuple[str, ...] = ()
+        faulty = tuple(u for u in exercise.uses if u in before and before[u].points < before[u].max_points)
+        if faulty and any(o.status is not Status.PASSED for o in outcomes):
+            # The learner's own version of what it builds on may suit it all the same, so the better of both counts.
+            self._restart(replaced=faulty)
+            again, more = self._run(exercise, checks)
+            if sum(o.points for o in again) > sum(o.points for o in outcomes):
+                outcomes, library, stood_in = again, more, faulty
+            self._restart(replaced=())
+
+        static_uses = [f"{u.name} (line {u.line})" for u in static.library_calls(answer.source, exercise.forbids)]
+        found = static_uses or sorted(library)
+        report = _summarise(exercise, answer, outcomes, stand_ins=list(stood_in), library=found)
+        label = f"your cell {exercise.name}"
+        if label in self.failed:
+            report.notes.append(self.failed[label])
+            if report.points < report.max_points:
+                report.sentence = self.failed[label]
+        known = [m for m in self.unit.graded_manifest.mistakes if m.exercise == exercise.name]
+        guess = diagnose(fingerprint(outcomes), known) if report.points < report.max_points and not found else None
+        if guess is not None:
+            report.diagnosis = Diagnosis(mistake=guess.name, explanation=guess.explanation)
+        return report
+
+    def _run(self, exercise: Exercise, checks: Sequence[Check]) -> tuple[list[Outcome], set[str]]:
+        outcomes: list[Outcome] = []
+        library: set[str] = set()
+        unanswered = 0
+        for check in checks:
+            if unanswered >= GIVE_UP_AFTER:
+                reason = f"not run: {unanswered} checks of this exercise had no answer before"
+                outcomes.append(Outcome(check, Status.SKIPPED, "skipped", reason))
+                continue
+            student = self._ready()
+            student.watch, student.library = exercise.forbids, library
+            try:
+                outcomes.append(run_check(check, student, self.seed, self.unit.reference))
+            except StudentGone as gone:
+                unanswered += 1
+                outcomes.append(Outcome(check, Status.GONE, f"gone:{gone.code}", str(gone)))
+                self._restart(self.replaced)
+        return outcomes, library
+
+    # -- the student process -----------------------------------------------------------------------------------------
+
+    def _ready(self) -> Student:
+        """Return a student in which every cell has run; cells that end the process are left out and noted."""
+        while self.student is None:
+            process = self.sandbox.open()
+            process.stand_ins = {name: getattr(self.unit.reference, name) for name in self.replaced}
+            student = Student(process)
+            if self._run_cells(student):
+                self.student = student
+        return self.student
+
+    def _restart(self, replaced: tuple[str, ...]) -> None:
+        self.sandbox.end()
+        self.student, self.replaced = None, replaced
+
+    def _run_cells(self, student: Student) -> bool:
+        """Run every cell; False if one ended the process."""
+        for program in self.submission.programs:
+            key = program.label
+            if key in self.skipped or (len(self.skipped) >= MOST_LOST_CELLS and not program.exercise):
+                continue
+            try:
+                student.run(program.label, program.source)
+            except StudentError as error:
+                self.failed[key] = _cell_sentence(program, error)
+            except StudentGone as gone:
+                self.failed[key] = f"{_subject(program)} could not be run to its end: {gone}"
+                self.skipped.add(key)
+                return False
+            # Right after the cell that defines it, so that every later use finds the right version.
+            if program.exercise in self.replaced:
+                student.replace(program.exercise)
+        for name in self.replaced:  # also where no cell defines it, or not only that cell
+            student.replace(name)
+        return True
+
+    def _other_failures(self) -> list[str]:
+        exercises = {f"your cell {name}" for name in self.submission.answers}
+        return [text for label, text in self.failed.items() if label not in exercises]
+
+
+def _summarise(
+    exercise: Exercise,
+    answer: Answer,
+    outcomes: list[Outcome],
+    sentence: str = "",
+    stand_ins: list[str] | None = None,
+    library: list[str] | None = None,
+) -> ExerciseReport:
+    earned, most = sum(o.points for o in outcomes), sum(o.check.points for o in outcomes)
+    notes = [answer.note] if answer.note and not sentence else []
+    if library:
+        sentence = f"this exercise asks for your own version, and yours calls the library's: {', '.join(library)}"
+        earned = 0
+    elif stand_ins:
+        notes.append(f"graded with a right {', '.join(stand_ins)} in place of yours, whose fault is not counted twice")
+    if not sentence:
+        open_ = [o for o in outcomes if o.status is not Status.PASSED]
+        if not open_:
+            sentence = "solved"
+        elif all(o.status is Status.NOT_STARTED for o in outcomes):
+            sentence = f"{exercise.name} is still to do"
+        else:
+            sentence = open_[0].message
+    return ExerciseReport(
+        name=exercise.name, points=earned, max_points=most, sentence=sentence, found=answer.found, notes=notes,
+        checks=[CheckReport.of(o) for o in outcomes], library=library or [], stand_ins=stand_ins or [], source=answer.source,
+    )  # fmt: skip
+
+
+def _subject(program: Program) -> str:
+    return "the set-up cell" if program.label == "set-up" else f"{program.label[0].upper()}{program.label[1:]}"
+
+
+def _cell_sentence(program: Program, error: StudentError) -> str:
+    if "SyntaxError" in error.types:
+        return f"{_subject(program)} is not valid Python: {error.message}"
+    return f"{_subject(program)} stopped with {error}" + (
+        f" in line {error.line}: `{error.source}`" if error.line else ""
+    )
+
+
+def preload_modules(course: Course) -> list[str]:
+    """Return the modules that the course's own set-up cells import, for the warm process to import beforehand."""
+    names: dict[str, None] = {}
+    for unit in course.units.values():
+        for cell in unit.release if unit.release_path.exists() else []:
+            tree = static.parse(cell.source) if cell.role is Role.SETUP else None
+            for node in ast.walk(tree) if tree else ():
+                if isinstance(node, ast.Import):
+                    names.update(dict.fromkeys(alias.name for alias in node.names))
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names[node.module] = None
+    return ["torch", *(n for n in names if n != "torch")]
+
+
+def open_sandbox(course: Course, isolated: bool = True) -> Sandbox:
+    """Start a sandbox for a course: its learners' folder visible, its solutions never. Raises SandboxUnavailable."""
+    hidden: list[Path] = [course.solutions] if course.solutions else []
+    return Sandbox([course.notebooks], hidden, preload_modules(course), isolated=isolated)

@@ -1,0 +1,263 @@
+"""The student's side: runs the learner's cells and answers probes about what they defined.
+
+The same class serves both worlds. In the notebook it is called directly; at grading it is all that runs in the sandbox
+(see `autograder.sandbox.warm`). It holds no check, no reference solution and no mark, so a learner's code that takes it
+over has gained nothing but the chance to answer in its place.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import gc
+import itertools
+import linecache
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any, cast
+
+import numpy
+import torch
+from torch.overrides import TorchFunctionMode
+
+from autograder.wire import Reference
+
+Message = dict[str, Any]
+StandIn = Callable[[str, list[Any], dict[str, Any]], Any]
+"""Asks the judge for the value of `name(*args, **kwargs)`: see `ProbeServer.replace`."""
+
+_TEXT_LIMIT = 2000
+_DEPTH_LIMIT = 20
+
+
+class ProbeServer:
+    """Answers the judge's messages about one namespace.
+
+    Args:
+        namespace: the globals in which cells run and exercises are looked up.
+        stand_in: carries a call to the judge when a name has been replaced by a stand-in.
+        overlay: objects found before the namespace's own, by name.
+    """
+
+    def __init__(
+        self,
+        namespace: MutableMapping[str, Any],
+        stand_in: StandIn | None = None,
+        overlay: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._namespace = namespace
+        self._overlay = dict(overlay or {})
+        self._stand_in = stand_in
+        self._objects: dict[int, Any] = {}
+        self._identities = itertools.count(1)  # never reused, so a stale reference cannot name a new object
+
+    def answer(self, message: Message) -> Message:
+        """Return `{"value": …}`, or `{"error": …}` when the learner's code raised."""
+        operation = getattr(self, f"_do_{message.pop('op')}")
+        try:
+            return {"value": operation(**message)}
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        # The learner's code may raise anything, SystemExit included.
+        except BaseException as error:
+            return {"error": describe_error(error)}
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    def _do_run(self, name: str, source: str) -> None:
+        """Run one cell. Lines of `source` are registered so that tracebacks and `inspect` can show them."""
+        filename = f"<{name}>"
+        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        tree = ast.parse(source, filename)
+        exec(compile(tree, filename, "exec"), self._namespace)  # type: ignore[arg-type]
+
+    def _do_seed(self, seed: int) -> None:
+        random.seed(seed)
+        numpy.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+
+    def _do_replace(self, name: str) -> None:
+        """Make `name` a function that asks the judge for its value, so that no reference ever lies in this process."""
+        ask = self._stand_in
+        if ask is None:
+            raise RuntimeError("there is no judge to ask here")
+
+        def stand_in(*args: Any, **kwargs: Any) -> Any:
+            return ask(name, [_outgoing(a) for a in args], {k: _outgoing(v) for k, v in kwargs.items()})
+
+        stand_in.__name__ = name
+        self._namespace[name] = stand_in
+
+    def _do_get(self, name: str) -> Any:
+        if name in self._overlay:
+            return self._export(self._overlay[name])
+        if name not in self._namespace:
+            raise NameError(f"name '{name}' is not defined")
+        return self._export(self._namespace[name])
+
+    def _do_attribute(self, target: Reference, name: str) -> Any:
+        return self._export(getattr(self._resolve(target), name))
+
+    def _do_forget(self) -> None:
+        self._objects.clear()
+        gc.collect(1)
+
+    def _do_call(
+        self,
+        target: Reference,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        observe: bool = False,
+        cotangent: torch.Tensor | None = None,
+        watch: tuple[str, ...] = (),
+    ) -> Any:
+        """Call an object. With `observe`, also report what became of the arguments, gradients and modules."""
+        function = self._resolve(target)
+        args = [self._resolve(a) for a in args]
+        kwargs = {k: self._resolve(v) for k, v in kwargs.items()}
+        watcher = _Watcher(watch)
+        # Anomalies of the caller's notebook (no_grad, a mode) must not reach the learner's function.
+        with torch.enable_grad(), watcher if watch else contextlib.nullcontext():
+            output = function(*args, **kwargs)
+        if not observe:
+            return {"output": self._export(output), "library": sorted(watcher.seen)}
+        gradients: list[Any] = [None] * len(args)
+        reached = isinstance(output, torch.Tensor) and output.requires_grad
+        if cotangent is not None and reached:
+            wanted = [i for i, a in enumerate(args) if isinstance(a, torch.Tensor) and a.requires_grad]
+            found = torch.autograd.grad(
+                cast(torch.Tensor, output), [args[i] for i in wanted], cotangent.to(output), allow_unused=True
+            )
+            for i, gradient in zip(wanted, found, strict=True):
+                gradients[i] = gradient
+        return {
+            "output": self._export(output),
+            "library": sorted(watcher.seen),
+            "gradients": self._export(gradients),
+            "arguments": self._export(args),
+        }
+
+    def _do_module(self, target: Reference) -> Any:
+        """Report a module's parameters, buffers and modes by name."""
+        module = self._resolve(target)
+        if not isinstance(module, torch.nn.Module):
+            raise TypeError(f"expected an instance of torch.nn.Module, got {type(module).__name__}")
+        return self._export(
+            {
+                "parameters": dict(module.named_parameters()),
+                "buffers": dict(module.named_buffers()),
+                "training": {name: m.training for name, m in module.named_modules()},
+            }
+        )
+
+    # -- objects -----------------------------------------------------------------------------------------------------
+
+    def _resolve(self, value: Any) -> Any:
+        if type(value) is Reference:
+            return self._objects[value.id]
+        if type(value) in (list, tuple):
+            return type(value)(self._resolve(v) for v in value)
+        return value
+
+    def _export(self, value: Any) -> Any:
+        return _outgoing(value, self._keep)
+
+    def _keep(self, value: object) -> Reference:
+        identity = next(self._identities)
+        self._objects[identity] = value
+        return Reference(identity, type(value).__name__[:100])
+
+
+def _outgoing(value: Any, keep: Callable[[object], Reference] | None = None, depth: int = 0) -> Any:
+    """Reduce `value` to what the wire can say: plain data and tensors by value, all else through `keep`."""
+    if value is None or type(value) in (bool, str, torch.dtype, Reference):
+        return value
+    if isinstance(value, torch.Tensor):
+        plain = value.detach().as_subclass(torch.Tensor)
+        return plain.requires_grad_(value.requires_grad) if plain.is_floating_point() else plain
+    # numpy's float64 is a float, and an IntEnum an int, but only the exact types may cross.
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int) and abs(int(value)) < 2**63:
+        return int(value)
+    if depth < _DEPTH_LIMIT:
+        if isinstance(value, tuple):
+            return tuple(_outgoing(v, keep, depth + 1) for v in value)
+        if type(value) is list:
+            return [_outgoing(v, keep, depth + 1) for v in value]
+        if isinstance(value, dict) and all(type(k) is str for k in value):
+            return {k: _outgoing(v, keep, depth + 1) for k, v in value.items()}
+    if keep is None:
+        raise TypeError(f"a {type(value).__name__} cannot be passed here")
+    return keep(value)
+
+
+class _Watcher(TorchFunctionMode):
+    """Notes which of the watched torch functions were called, by name."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self._names = frozenset(names)
+        self.seen: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in self._names:
+            self.seen.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """Return type, base types, message and the line in the learner's cell, as plain bounded data."""
+    try:
+        message = str(error)[:_TEXT_LIMIT]
+    except BaseException:  # an exception whose __str__ raises is still an exception
+        message = ""
+    where, line = "", 0
+    if isinstance(error, SyntaxError):
+        where, line = str(error.filename or ""), error.lineno or 0
+    else:
+        for frame, number in traceback.walk_tb(error.__traceback__):
+            if (
+                frame.f_code.co_filename.startswith(("<", "/tmp/ipykernel_"))
+                and "frozen" not in frame.f_code.co_filename
+            ):
+                where, line = frame.f_code.co_filename, number
+    source = linecache.getline(where, line).strip() if where else ""
+    return {
+        "types": [t.__name__[:100] for t in type(error).__mro__][:20],
+        "message": message.encode("utf-8", "replace").decode(),
+        "where": where.strip("<>")[:200],
+        "line": int(line),
+        "source": source[:200],
+    }
+
+
+@contextlib.contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Restore the random state of random, numpy and torch (every device) afterwards."""
+    python_state, numpy_state = random.getstate(), numpy.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            numpy.random.set_state(numpy_state)
+
+
+def new_namespace() -> dict[str, Any]:
+    """Return the globals of a fresh `__main__`, so that classes defined in it behave as in a notebook."""
+    module = type(sys)("__main__")
+    sys.modules["__main__"] = module
+    namespace = module.__dict__
+    namespace["get_ipython"] = _NoIPython
+    return namespace
+
+
+class _NoIPython:
+    """What `get_ipython()` returns where there is no IPython: magics of the learner's cells do nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **kwargs: None

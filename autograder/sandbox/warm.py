@@ -1,0 +1,215 @@
+"""The warm process: imports what the course needs once, then forks a child for every submission.
+
+Runs inside the sandbox as `python -m autograder.sandbox.warm FD`, FD being its control socket. For each OPEN, which brings
+a new socket along, it forks; the child confines itself and answers probes on that socket until the judge hangs up. END
+kills the child and empties /tmp. The warm process itself never reads a byte of a learner's, and has nothing worth stealing.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import gc
+import importlib
+import os
+import resource
+import shutil
+import signal
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from autograder import wire
+from autograder.probes import Message, ProbeServer, describe_error, new_namespace
+from autograder.sandbox import seccomp
+from autograder.sandbox.limits import Limits
+
+OPEN, END = b"o", b"e"
+ALIVE = -1
+"""In place of a wait status: the child was still running when it was ended."""
+BASELINE = struct.Struct(">Q")
+
+_CHANNEL_FD = 3
+_GRACE_S = 0.1
+
+
+class Channel:
+    """Frames over a file descriptor, with read and write alone: the filter allows no socket calls."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def read_exactly(self, count: int) -> bytes:
+        pieces = bytearray()
+        while len(pieces) < count:
+            piece = os.read(self._fd, min(count - len(pieces), 1 << 20))
+            if not piece:
+                raise EOFError
+            pieces += piece
+        return bytes(pieces)
+
+    def receive(self) -> Any:
+        return wire.read_frame(self.read_exactly)
+
+    def send(self, message: object) -> None:
+        try:
+            frame = memoryview(wire.encode(message))
+        except wire.WireError as error:
+            frame = memoryview(wire.encode({"error": describe_error(error)}))
+        while frame:
+            frame = frame[os.write(self._fd, frame) :]
+
+
+def main() -> None:
+    """Warm up, say so, then serve the judge until it hangs up."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    settings = wire.read_frame(lambda n: _receive_exactly(control, n))
+    limits = Limits(**settings["limits"])
+    failed = _warm_up(settings["preload"])
+    scratch = Path(settings["scratch"])
+    null = os.open(os.devnull, os.O_RDWR)
+    control.sendall(wire.encode({"ready": os.getpid(), "failed": failed}))
+    child = 0
+    while True:
+        data, fds, _, _ = socket.recv_fds(control, 1 + BASELINE.size, 1)
+        if not data:
+            return
+        if data[:1] == OPEN:
+            (baseline,) = BASELINE.unpack(data[1:])
+            child = os.fork()
+            if child == 0:
+                _become_student(fds[0], null, limits, baseline, settings["filter"], scratch)
+            os.close(fds[0])
+            control.sendall(wire.encode({"pid": child}))
+        elif data == END:
+            status = _end(child) if child else ALIVE
+            child = 0
+            control.sendall(wire.encode({"status": status, "clean": _sweep(scratch)}))
+
+
+def _warm_up(preload: list[str]) -> list[str]:
+    """Import modules, and run the paths of torch that are slow the first time. Returns what could not be imported."""
+    failed = []
+    for name in preload:
+        try:
+            importlib.import_module(name)
+        # A course may name a module that this machine lacks; the cell that needs it will say so.
+        except Exception as error:
+            failed.append(f"{name}: {error}")
+    import torch
+
+    # One thread: a fork copies only the calling one, and a pool's locks would stay locked for ever.
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    gc.collect()
+    gc.freeze()
+    return failed
+
+
+def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: str, scratch: Path) -> None:
+    """Turn a fresh fork into a confined student process. Never returns."""
+    status = 1
+    try:
+        # Out of the way first, so that no dup2 below closes what the next one needs.
+        fd, null = fcntl.fcntl(fd, fcntl.F_DUPFD, 100), fcntl.fcntl(null, fcntl.F_DUPFD, 100)
+        for target in (0, 1, 2):
+            os.dup2(null, target)
+        os.dup2(fd, _CHANNEL_FD)
+        os.closerange(_CHANNEL_FD + 1, 1024)  # the control socket among them
+        os.chdir(scratch)
+        _limit(limits, baseline)
+        if bpf:
+            seccomp.install(base64.b64decode(bpf))
+        _serve(Channel(_CHANNEL_FD))
+        status = 0
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        status = 0  # the judge hung up: all is said
+    finally:
+        os._exit(status)
+
+
+def _limit(limits: Limits, baseline: int) -> None:
+    """Set the limits that bind this process for good. `baseline` is the address space it starts with, in bytes."""
+    for kind, value in (
+        (resource.RLIMIT_AS, baseline + limits.memory),
+        (resource.RLIMIT_CPU, limits.cpu_s),
+        (resource.RLIMIT_FSIZE, limits.file_size),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_NPROC, limits.processes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(kind)
+        bounded = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses some; only --unsandboxed runs there
+            resource.setrlimit(kind, (bounded, bounded))
+    # A write past RLIMIT_FSIZE then fails with an error the learner sees instead of killing the process.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def _serve(channel: Channel) -> None:
+    """Answer probes until the judge hangs up."""
+
+    def ask_judge(name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        channel.send({"ask": name, "args": args, "kwargs": kwargs})
+        reply = channel.receive()
+        if "raise" in reply:
+            import builtins
+
+            kind = getattr(builtins, reply["raise"], ValueError)
+            raise kind(reply["message"])
+        return reply["value"]
+
+    server = ProbeServer(new_namespace(), ask_judge)
+    while True:
+        message: Message = channel.receive()
+        try:
+            answer = server.answer(message)
+        except KeyboardInterrupt as error:  # raised by the learner's own code: there is no keyboard here
+            answer = {"error": describe_error(error)}
+        channel.send(answer)
+
+
+def _end(child: int) -> int:
+    """Wait a moment for a child whose judge hung up, then kill it. Returns its wait status, or ALIVE if it was killed."""
+    deadline = time.monotonic() + _GRACE_S
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return ALIVE
+
+
+def _sweep(scratch: Path) -> bool:
+    """Empty the scratch folder. False if something is left, and this process should not serve another submission."""
+    try:
+        for entry in list(os.scandir(scratch)):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+    except (OSError, RecursionError):
+        return False
+    return not any(os.scandir(scratch))
+
+
+def _receive_exactly(control: socket.socket, count: int) -> bytes:
+    pieces = bytearray()
+    while len(pieces) < count:
+        piece = control.recv(count - len(pieces))
+        if not piece:
+            sys.exit(0)
+        pieces += piece
+    return bytes(pieces)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""The judge's side: a handle through which checks reach the learner's work, wherever it runs.
+
+`student.SpatialDropout2d(p=0.3)` looks like an ordinary call. What crosses to the student's process is a probe, and what
+comes back is plain data or a `Remote`, a handle to an object that stays there. A check written once against this handle
+gives the same verdict in the notebook (`local_student`) and across the wire (`autograder.sandbox`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from autograder import wire
+from autograder.probes import Message, ProbeServer
+
+
+class StudentError(Exception):
+    """The learner's code raised. `types` are the names of the exception's class and its bases, nearest first."""
+
+    def __init__(self, types: list[str], message: str, where: str = "", line: int = 0, source: str = "") -> None:
+        super().__init__(f"{types[0]}: {message}" if message else types[0])
+        self.types, self.message, self.where, self.line, self.source = types, message, where, line, source
+
+    @classmethod
+    def from_wire(cls, error: Any) -> StudentError:
+        """Build from `probes.describe_error`'s answer, believing nothing about its shape."""
+        if not isinstance(error, dict):
+            return cls(["Exception"], "")
+        types = [t for t in error.get("types") or () if type(t) is str] or ["Exception"]
+        text = {k: v if type(v := error.get(k)) is str else "" for k in ("message", "where", "source")}
+        line = error.get("line")
+        return cls(types, text["message"], text["where"], line if type(line) is int else 0, text["source"])
+
+    @property
+    def not_started(self) -> bool:
+        """An untouched stub raises NotImplementedError."""
+        return "NotImplementedError" in self.types
+
+    def sentence(self) -> str:
+        """Say what was raised, and on which line of the learner's cell."""
+        place = f" (line {self.line}: `{self.source}`)" if self.line and self.source else ""
+        return f"your code raised {self}{place}"
+
+
+class StudentGone(Exception):
+    """The student process cannot answer any more: it crashed, hung or broke the protocol."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class Transport(Protocol):
+    """Carries a message to a `ProbeServer` and brings its answer. Raises StudentGone."""
+
+    def request(self, message: Message) -> Message: ...
+
+
+@dataclass
+class LocalTransport:
+    """Calls a ProbeServer in this process, through the same encoding, so that nothing is shared by accident."""
+
+    server: ProbeServer
+
+    def request(self, message: Message) -> Message:
+        return dict(wire.decode(wire.encode(self.server.answer(wire.decode(wire.encode(message))))))
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one observed call did.
+
+    Attributes:
+        output: the value returned.
+        arguments: the positional arguments after the call.
+        gradients: for each positional argument, d(output * cotangent).sum() / d(argument), or None.
+        differentiable: whether the output was connected to an argument that wanted a gradient.
+    """
+
+    output: Any
+    arguments: list[Any]
+    gradients: list[Any]
+    differentiable: bool
+
+
+@dataclass
+class Student:
+    """The learner's namespace: `student.name` is the object called `name` there.
+
+    Attributes:
+        watch: names of library functions that an exercise may not call.
+        library: those of them that were called so far.
+    """
+
+    _transport: Transport
+    watch: tuple[str, ...] = ()
+    library: set[str] = field(default_factory=set)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # copy, pickle and friends ask for these; the learner's work has none
+            raise AttributeError(name)
+        return self._receive(self._request({"op": "get", "name": name}))
+
+    def seed(self, seed: int) -> None:
+        """Seed random, numpy and torch where the learner's code runs."""
+        self._request({"op": "seed", "seed": seed})
+
+    def run(self, name: str, source: str) -> None:
+        """Run a cell. Raises StudentError when it raises."""
+        self._request({"op": "run", "name": name, "source": source})
+
+    def replace(self, name: str) -> None:
+        """Let the judge answer calls of `name` from now on (the transport must know how)."""
+        self._request({"op": "replace", "name": name})
+
+    def forget(self) -> None:
+        """Drop every object held for this handle; Remotes made so far are void."""
+        self._request({"op": "forget"})
+
+    def observe(self, target: Remote, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any) -> Observation:
+        """Call `target` and report its arguments afterwards and, given a cotangent, the gradients."""
+        reply = self._call(target, args, kwargs, observe=True, cotangent=cotangent)
+        output, arguments, gradients = reply.get("output"), reply.get("arguments"), reply.get("gradients")
+        if not (isinstance(arguments, list) and isinstance(gradients, list)) or len(gradients) != len(args):
+            raise StudentGone("protocol", "the answer to a probe was malformed")
+        reached = isinstance(output, torch.Tensor) and output.requires_grad
+        return Observation(self._receive(output), self._receive(arguments), self._receive(gradients), reached)
+
+    def module(self, target: Any) -> dict[str, dict[str, Any]]:
+        """Return {"parameters": {name: Tensor}, "buffers": {…}, "training": {module name: bool}}.
+
+        Raises:
+            StudentError: the object is no torch.nn.Module.
+        """
+        reply = self._request({"op": "module", "target": _outgoing(target)})
+        if not isinstance(reply, dict) or not all(
+            isinstance(reply.get(k), dict) for k in ("parameters", "buffers", "training")
+        ):
+            raise StudentGone("protocol", "the answer to a probe was malformed")
+        return reply
+
+    def _call(self, target: Remote, args: Any, kwargs: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        reply = self._request(
+            {
+                "op": "call",
+                "target": target.reference,
+                "args": _outgoing(list(args)),
+                "kwargs": _outgoing(dict(kwargs)),
+                "watch": self.watch,
+                **options,
+            }
+        )
+        if not isinstance(reply, dict) or not isinstance(reply.get("library"), list):
+            raise StudentGone("protocol", "the answer to a probe was malformed")
+        self.library.update(name for name in self.watch if name in reply["library"])
+        return reply
+
+    def _request(self, message: Message) -> Any:
+        reply = self._transport.request(message)
+        if "error" in reply:
+            raise StudentError.from_wire(reply["error"])
+        return reply.get("value")
+
+    def _receive(self, value: Any) -> Any:
+        if isinstance(value, wire.Reference):
+            return Remote(self, value)
+        if isinstance(value, torch.Tensor):
+            return value.detach()
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._receive(v) for v in value)
+        if isinstance(value, dict):
+            return {k: self._receive(v) for k, v in value.items()}
+        return value
+
+
+class Remote:
+    """An object in the student's process. Calls and attributes are probes."""
+
+    def __init__(self, student: Student, reference: wire.Reference) -> None:
+        self._student = student
+        self.reference = reference
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._student._receive(self._student._call(self, args, kwargs).get("output"))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._student._receive(
+            self._student._request({"op": "attribute", "target": self.reference, "name": name})
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.reference.kind} in the student's process>"
+
+
+def local_student(namespace: MutableMapping[str, Any], overlay: Mapping[str, Any] | None = None) -> Student:
+    """Return a handle to objects of this process. `overlay` takes precedence over `namespace`."""
+    return Student(LocalTransport(ProbeServer(namespace, overlay=overlay)))
+
+
+def _outgoing(value: Any) -> Any:
+    if isinstance(value, Remote):
+        return value.reference
+    if isinstance(value, (list, tuple)):
+        return type(value)(_outgoing(v) for v in value)
+    if isinstance(value, dict):
+        return {k: _outgoing(v) for k, v in value.items()}
+    return value

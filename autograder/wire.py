@@ -1,0 +1,178 @@
+"""The only language judge and student processes share: framed msgpack with raw tensor buffers.
+
+A frame is two big-endian lengths, a msgpack header and the concatenated bytes of every tensor the header names. Header
+and tensors have separate limits, because a megabyte of nested empty lists costs far more memory once decoded than a
+megabyte of floats does. Nothing here can run code on load: what is not plain data cannot be said.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import torch
+
+MAX_HEADER = 1 << 20
+MAX_TENSORS = 64 << 20
+MAX_DIMENSIONS = 8
+
+_LENGTHS = struct.Struct(">II")
+_TENSOR, _REFERENCE, _TUPLE, _DTYPE = 1, 2, 3, 4
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+        torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128,
+    )
+}  # fmt: skip
+_DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+class WireError(Exception):
+    """A message that breaks the format or its limits."""
+
+
+class Unencodable(WireError):
+    """A value that is not plain data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An object that stays in the student process; `kind` is its type's name, for messages only."""
+
+    id: int
+    kind: str
+
+
+def encode(message: object) -> bytes:
+    """Return the frame for `message`: None, bool, int, float, str, list, tuple, dict with str keys, Tensor, dtype, Reference.
+
+    Raises:
+        Unencodable: a value is of another type.
+        WireError: the frame would exceed MAX_HEADER or MAX_TENSORS.
+    """
+    buffers: list[bytes] = []
+    size = 0
+
+    def extension(value: object) -> msgpack.ExtType:
+        nonlocal size
+        # Exact types: a subclass may run its own code when it is read.
+        if type(value) is torch.Tensor or type(value) is torch.nn.Parameter:
+            raw, fields = _dump_tensor(value)
+            if size + len(raw) > MAX_TENSORS:
+                raise WireError(f"a message may carry {MAX_TENSORS >> 20} MiB of tensors, this one holds more")
+            fields.append(size)
+            buffers.append(raw)
+            size += len(raw)
+            return msgpack.ExtType(_TENSOR, msgpack.packb(fields))
+        if type(value) is tuple:
+            return msgpack.ExtType(_TUPLE, pack(list(value)))
+        if type(value) is Reference:
+            return msgpack.ExtType(_REFERENCE, msgpack.packb([value.id, value.kind]))
+        if type(value) is torch.dtype and value in _DTYPE_NAMES:
+            return msgpack.ExtType(_DTYPE, _DTYPE_NAMES[value].encode())
+        raise Unencodable(f"{type(value).__name__} is not plain data")
+
+    def pack(value: object) -> bytes:
+        try:
+            packed: bytes = msgpack.packb(value, default=extension, strict_types=True)
+        except (ValueError, OverflowError, RecursionError, UnicodeError) as error:
+            raise Unencodable(f"not plain data: {error}") from None
+        return packed
+
+    header = pack(message)
+    if len(header) > MAX_HEADER:
+        raise WireError(f"a message may be {MAX_HEADER >> 20} MiB besides its tensors, this one is larger")
+    return b"".join((_LENGTHS.pack(len(header), size), header, *buffers))
+
+
+def _dump_tensor(tensor: torch.Tensor) -> tuple[bytes, list[Any]]:
+    if tensor.layout is not torch.strided or tensor.dtype not in _DTYPE_NAMES or tensor.dim() > MAX_DIMENSIONS:
+        raise Unencodable(f"a tensor of layout {tensor.layout}, dtype {tensor.dtype}, {tensor.dim()} dimensions")
+    if tensor.numel() * tensor.element_size() > MAX_TENSORS:
+        raise WireError(f"a tensor of shape {tuple(tensor.shape)} is too large to send")
+    plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+    raw = plain.reshape(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b""
+    return raw, [_DTYPE_NAMES[tensor.dtype], list(tensor.shape), tensor.requires_grad]
+
+
+def read_frame(read: Callable[[int], bytes]) -> Any:
+    """Decode the next frame from `read(n)`, which returns exactly n bytes or raises.
+
+    Raises:
+        WireError: the frame breaks the format or a limit. The stream cannot be used afterwards.
+    """
+    header_size, tensor_size = _LENGTHS.unpack(read(_LENGTHS.size))
+    if header_size > MAX_HEADER or tensor_size > MAX_TENSORS:
+        raise WireError(f"a message of {header_size + tensor_size} bytes is larger than allowed")
+    header = read(header_size)
+    return _decode(header, memoryview(read(tensor_size)))
+
+
+def decode(frame: bytes) -> Any:
+    """Decode one whole frame. Raises WireError as `read_frame` does, also for missing or surplus bytes."""
+    position = 0
+
+    def read(count: int) -> bytes:
+        nonlocal position
+        piece = frame[position : position + count]
+        if len(piece) != count:
+            raise WireError("the message ends too early")
+        position += count
+        return piece
+
+    message = read_frame(read)
+    if position != len(frame):
+        raise WireError("the message has surplus bytes")
+    return message
+
+
+def _decode(header: bytes, tensors: memoryview) -> Any:
+    def extension(code: int, data: bytes) -> Any:
+        if code == _TENSOR:
+            return _load_tensor(unpack(data), tensors)
+        if code == _TUPLE:
+            return tuple(unpack(data))
+        if code == _REFERENCE:
+            identity, kind = unpack(data)
+            if type(identity) is not int or type(kind) is not str:
+                raise WireError("a malformed reference")
+            return Reference(identity, kind[:100])
+        if code == _DTYPE:
+            return _DTYPES[data.decode()]
+        raise WireError(f"unknown extension {code}")
+
+    def unpack(data: bytes) -> Any:
+        return msgpack.unpackb(data, ext_hook=extension, strict_map_key=True)
+
+    try:
+        return unpack(header)
+    except WireError:
+        raise
+    # msgpack names a dozen exceptions for malformed bytes, and a malformed field can fail in as many ways above.
+    except Exception as error:
+        raise WireError(f"a malformed message: {type(error).__name__}") from None
+
+
+def _load_tensor(fields: Any, tensors: memoryview) -> torch.Tensor:
+    name, shape, requires_grad, offset = fields
+    dtype = _DTYPES[name]
+    if len(shape) > MAX_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+        raise WireError(f"a tensor of impossible shape {shape!r:.100}")
+    if type(offset) is not int or type(requires_grad) is not bool:
+        raise WireError("a malformed tensor")
+    size = math.prod(shape) * dtype.itemsize
+    # Checked for empty shapes too: torch refuses strides that overflow.
+    if offset < 0 or offset + size > len(tensors) or any(n > MAX_TENSORS for n in shape):
+        raise WireError("a tensor that lies outside its message")
+    # bool memory other than 0 and 1 is undefined behaviour, so it is made from the bytes instead of aliasing them.
+    stored = torch.uint8 if dtype is torch.bool else dtype
+    buffer = bytearray(tensors[offset : offset + size])
+    flat = torch.frombuffer(buffer, dtype=stored) if size else torch.empty(0, dtype=stored)
+    tensor = (flat != 0 if dtype is torch.bool else flat).reshape(shape)
+    floating = dtype.is_floating_point or dtype.is_complex
+    return tensor.requires_grad_(requires_grad) if floating else tensor

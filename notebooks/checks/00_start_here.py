@@ -1,0 +1,103 @@
+"""Public checks of 00_start_here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder import expect
+from autograder.checks import Exercise, check
+from autograder.draw import Draw
+
+EXERCISES = (
+    Exercise(
+        "accuracy",
+        hints=(
+            "A row of logits holds one score for each class. Which class does the network choose for that row, and what "
+            "would make that choice right?",
+            "`logits.argmax(dim=1)` gives the chosen class of every example, a tensor of shape (N,). Comparing it with "
+            "`target` gives N answers, each True or False.",
+            "The mean of N zeros and ones is the fraction of ones. Booleans have no mean in PyTorch: turn them into "
+            "floating-point numbers first.",
+        ),
+    ),
+)
+
+EXAMPLES, CLASSES, CORRECT = 23, 7, 14
+
+
+@check("accuracy", points=2)
+def is_the_fraction_correct(student: Any, draw: Draw) -> None:
+    """The result is the fraction of examples whose largest logit is that of their class."""
+    logits, target = _batch(draw)
+    result = expect.call(student.accuracy, logits, target, what="accuracy")
+    expect.close(result, CORRECT / EXAMPLES, "the accuracy", candidates=_wrong_values(logits, target))
+
+
+@check("accuracy", points=1)
+def works_for_any_batch(student: Any, draw: Draw) -> None:
+    """It holds for a single example too, and when all or none of the answers are right."""
+    for name, examples, right in (("one", 1, 1), ("one_wrong", 1, 0), ("all", 9, 9), ("none", 9, 0)):
+        logits, target = _logits(draw, examples, right)
+        result = expect.call(student.accuracy, logits, target, what="accuracy")
+        what = f"the accuracy of {right} right of {examples}"
+        expect.close(result, right / examples, what, code=f"value_{name}", candidates={"0": 0.0, "1": 1.0})
+    logits, target = _logits(draw, 6, 2)
+    seen = student.observe(expect.function(student.accuracy), logits, target)
+    expect.unchanged(logits, seen.arguments[0], "logits")
+    expect.unchanged(target, seen.arguments[1], "target")
+
+
+def _logits(draw: Draw, examples: int, right: int, classes: int = CLASSES) -> tuple[Tensor, Tensor]:
+    """Return logits and targets of which exactly `right` agree. Rows are permutations of distinct numbers: no ties."""
+    ranks = torch.stack([draw.permutation(classes) for _ in range(examples)])
+    # Unevenly spaced, so that a confident row is not merely one with the largest logit.
+    logits = ranks.float() * draw.uniform(0.3, 0.5) - draw.uniform(1.5, 3.0)
+    best, second = ranks.argmax(1), (ranks == classes - 2).float().argmax(1)
+    others = torch.stack([draw.permutation(classes) for _ in range(examples)])
+    wrong = torch.where(others[:, 0] == best, others[:, 1], others[:, 0])
+    # One wrong answer in two names the runner-up.
+    wrong = torch.where(torch.arange(examples) % 2 == 0, second, wrong)
+    hit = draw.permutation(examples) < right
+    return logits, torch.where(hit, best, wrong)
+
+
+def _batch(draw: Draw) -> tuple[Tensor, Tensor]:
+    """Return EXAMPLES rows of which CORRECT are right, for which no two wrong ways give the same number."""
+    while True:
+        logits, target = _logits(draw, EXAMPLES, CORRECT)
+        # Half the rows are sure of themselves.
+        sure = (torch.arange(EXAMPLES) % 2 == 0).float().unsqueeze(1)
+        logits = logits * (1 + 3 * sure)
+        values = sorted([CORRECT / EXAMPLES, *_wrong_values(logits, target).values()])
+        if min(b - a for a, b in zip(values, values[1:], strict=False)) > 1e-3:
+            return logits, target
+
+
+def _wrong_values(logits: Tensor, target: Tensor) -> dict[str, float]:
+    """Return what known mistakes give, by name."""
+    examples, classes = logits.shape
+    chosen = logits.argmax(1)
+    hit = (chosen == target).double()
+    right = float(hit.mean())
+    present = target.unique()
+    return {
+        "count": float(hit.sum()),
+        "percent": 100 * right,
+        "zero": 0.0,
+        "error": 1 - right,
+        "over_classes": float(hit.sum()) / classes,
+        "over_batch_of_32": float(hit.sum()) / 32,
+        "per_class": float(torch.stack([hit[target == k].mean() for k in present]).mean()),
+        "lowest": float((logits.argmin(1) == target).double().mean()),
+        "pairs": float((chosen[:, None] == target).double().mean()),
+        "confident": float((hit * (logits.softmax(1).amax(1) > 0.5)).mean()),
+        "top2": float((logits.topk(2, dim=1).indices == target[:, None]).double().sum() / examples),
+        "entries": 1 - 2 * (1 - right) / classes,
+        "rounded": round(right, 2),
+        "mean_logit": float(logits.gather(1, target[:, None]).mean()),
+        "mean_probability": float(logits.softmax(1).gather(1, target[:, None]).mean()),
+        "first_only": float(hit[0]),
+    }

@@ -1,0 +1,84 @@
+"""A small CNN with slots for a regularizer, and a way to read its feature maps."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class SmallCNN(nn.Module):
+    """Three blocks of (3x3 convolution, 2x2 max pooling, ReLU, slot), then one linear layer.
+
+    The slot is where a regularizer of feature maps goes: `regularizer` is called once for each block, so every block
+    has a layer of its own. Without one the slot is `nn.Identity()`, and the network is the plain one. There is no batch
+    normalisation, so that the effect of one technique is seen alone.
+
+    Args:
+        regularizer: called without arguments, returns the layer for a slot, for instance `lambda: nn.Dropout(0.2)`.
+        in_channels: 1 for grey images, 3 for colour.
+        num_classes: the number K of classes.
+        widths: the number of channels of each block.
+
+    Shape:
+        - Input: (N, C, H, W), H and W at least 8
+        - Output: logits, (N, K)
+    """
+
+    def __init__(
+        self,
+        regularizer: Callable[[], nn.Module] = nn.Identity,
+        in_channels: int = 1,
+        num_classes: int = 10,
+        widths: tuple[int, ...] = (16, 32, 64),
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        for before, after in zip((in_channels, *widths), widths, strict=False):
+            convolution = nn.Conv2d(before, after, 3, padding=1)
+            self.blocks.append(nn.Sequential(convolution, nn.MaxPool2d(2), nn.ReLU(), regularizer()))
+        self.pool = nn.AdaptiveAvgPool2d(3)
+        self.classifier = nn.Linear(9 * widths[-1], num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return torch.as_tensor(self.classifier(self.pool(x).flatten(1)))
+
+
+@contextmanager
+def recording(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Record what the named submodules return, as {name: output} of the latest forward pass.
+
+        with recording(model, ["blocks.0.2"]) as outputs:
+            model(x)
+        outputs["blocks.0.2"]
+
+    Names are those of `model.named_modules()`. The hooks are gone when the block ends.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def save(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            outputs[name] = output.detach()
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_hook(save(name)) for name in names]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def feature_maps(model: SmallCNN, images: Tensor) -> list[Tensor]:
+    """The feature maps that enter each slot, (N, C, H, W) a block, on the CPU; the model is in evaluation mode for it."""
+    names = [f"blocks.{index}.2" for index in range(len(model.blocks))]
+    was_training = model.training
+    model.eval()
+    with recording(model, names) as outputs:
+        model(images.to(next(model.parameters()).device))
+    model.train(was_training)
+    return [outputs[name].cpu() for name in names]

@@ -1,0 +1,181 @@
+"""Figures in one style: colours that colour-blind readers tell apart, axes named, units given, spread over seeds shown.
+
+Functions draw and return a `matplotlib.figure.Figure`; `show` displays it in the notebook with a text alternative.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from reglab.training import History, mean_and_spread
+
+# Okabe and Ito's palette; line styles and markers repeat the distinction for prints in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MAPS = "viridis"
+
+STYLE: dict[Any, Any] = {
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+DPI = 110
+
+LABELS = {
+    "train_loss": "training loss (nats)",
+    "validation_loss": "validation loss (nats)",
+    "train_accuracy": "training accuracy (fraction)",
+    "validation_accuracy": "validation accuracy (fraction)",
+    "gap": "validation minus training loss (nats)",
+}
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure in the notebook.
+
+    Args:
+        figure: as the functions here return it.
+        alt: one sentence for readers who cannot see it.
+    """
+    from IPython.display import Image, display
+
+    display(Image(data=png(figure), alt=alt))  # type: ignore[no-untyped-call]
+
+
+def grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """An empty figure of rows x columns axes in the common style, width and height in inches."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, [list(row) for row in axes]
+
+
+def images(pixels: Tensor, titles: Sequence[str], columns: int = 10, suptitle: str = "") -> Figure:
+    """A grid of images, each with a title; pixels (N, C, H, W) in [0, 1], C = 1 for grey or 3 for colour."""
+    rows = -(-len(pixels) // columns)
+    figure, axes = grid(rows, columns, 0.95 * columns, 1.15 * rows + 0.3 * bool(suptitle))
+    for index, axis in enumerate(axis for row in axes for axis in row):
+        axis.set_axis_off()
+        if index < len(pixels):
+            picture = pixels[index].permute(1, 2, 0).cpu().numpy()
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            axis.set_title(titles[index], fontsize=8)
+    if suptitle:
+        figure.suptitle(suptitle, fontsize=10.5)
+    return figure
+
+
+def map_rows(rows: Mapping[str, Tensor], unit: str = "activation") -> Figure:
+    """Feature maps side by side: one row of maps a name, one column a channel, one colour scale for all.
+
+    Args:
+        rows: {name: (C, H, W)}, all of one C.
+        unit: what the colours measure.
+    """
+    channels = len(next(iter(rows.values())))
+    top = max(float(maps.max()) for maps in rows.values())
+    figure, axes = grid(len(rows), channels, 1.05 * channels + 0.9, 1.08 * len(rows) + 0.3)
+    for (name, maps), line in zip(rows.items(), axes, strict=True):
+        for channel, (axis, feature_map) in enumerate(zip(line, maps, strict=True)):
+            drawn = axis.imshow(feature_map.cpu().numpy(), cmap=MAPS, vmin=0, vmax=top, interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.grid(False)
+            if line is axes[0]:
+                axis.set_title(f"channel {channel}", fontsize=8)
+        line[0].set_ylabel(name, fontsize=8.5)
+    figure.colorbar(drawn, ax=[axis for line in axes for axis in line], label=unit, fraction=0.03, pad=0.01)
+    return figure
+
+
+def lines(
+    x: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, title: str = ""
+) -> Figure:
+    """One line a name over common x values."""
+    figure, [[axis]] = grid(1, 1, 6.4, 3.6)
+    for index, (name, values) in enumerate(series.items()):
+        axis.plot(
+            x, values, label=name, color=COLOURS[index % 7], linestyle=LINES[index % 7], marker=MARKERS[index % 7],
+            markersize=5,
+        )  # fmt: skip
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.set_xticks(list(x))
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def curves(runs: Mapping[str, Sequence[History]], metrics: Sequence[str] = ("train_loss", "validation_loss")) -> Figure:
+    """Learning curves, a panel a metric: the mean over seeds as a line, one standard deviation to each side as a band.
+
+    Args:
+        runs: {name: histories, one a seed}; at least two seeds and equally many epochs.
+        metrics: names of `History`'s fields, or "gap".
+    """
+    figure, [axes] = grid(1, len(metrics), 4.1 * len(metrics), 3.4)
+    for axis, metric in zip(axes, metrics, strict=True):
+        for index, (name, histories) in enumerate(runs.items()):
+            by_epoch = zip(*(getattr(history, metric) for history in histories), strict=True)
+            statistics = [mean_and_spread(values) for values in by_epoch]
+            mean = [m for m, _ in statistics]
+            epochs = range(1, len(mean) + 1)
+            axis.plot(epochs, mean, label=name, color=COLOURS[index % 7], linestyle=LINES[index % 7])
+            low, high = [m - s for m, s in statistics], [m + s for m, s in statistics]
+            axis.fill_between(epochs, low, high, color=COLOURS[index % 7], alpha=0.18, linewidth=0)
+        axis.set(xlabel="epoch", ylabel=LABELS.get(metric, metric))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
+    return figure
+
+
+def final_values(runs: Mapping[str, Sequence[History]], metrics: Sequence[str], last: int = 1) -> Figure:
+    """Where each run ended, a panel a metric: a dot a seed, and beside them the mean with one standard deviation.
+
+    Args:
+        runs: {name: histories, one a seed}.
+        metrics: names of `History`'s fields, or "gap".
+        last: average over this many final epochs.
+    """
+    figure, [axes] = grid(1, len(metrics), 3.4 * len(metrics), 3.2)
+    for axis, metric in zip(axes, metrics, strict=True):
+        for index, histories in enumerate(runs.values()):
+            values = [final(history, metric, last) for history in histories]
+            mean, spread = mean_and_spread(values)
+            colour, marker = COLOURS[index % 7], MARKERS[index % 7]
+            axis.plot(
+                [index - 0.12] * len(values), values, marker, color=colour, alpha=0.55, markersize=6, linestyle=""
+            )
+            axis.errorbar(index + 0.12, mean, spread, fmt="_", color=colour, markersize=16, capsize=4, linewidth=2)
+        axis.set_xticks(range(len(runs)), [name.replace(" ", "\n") for name in runs])
+        axis.set_xlim(-0.5, len(runs) - 0.5)
+        axis.set_ylabel(LABELS.get(metric, metric))
+        axis.grid(visible=False, axis="x")
+    return figure
+
+
+def final(history: History, metric: str, last: int = 1) -> float:
+    """The mean of a metric over the last epochs of one run."""
+    values: list[float] = getattr(history, metric)[-last:]
+    return sum(values) / len(values)

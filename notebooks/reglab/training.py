@@ -1,0 +1,135 @@
+"""Train, evaluate, repeat over seeds: the same few lines for every unit, so that only the technique differs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reglab.data import Data, Split
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
+
+MEASURED = (
+    1000  # training images that are measured after an epoch; measuring all of them would cost as much as training
+)
+
+
+@dataclass
+class History:
+    """What was measured after each epoch, always in evaluation mode (nothing dropped), so that the curves compare."""
+
+    train_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.validation_loss)
+
+    @property
+    def gap(self) -> list[float]:
+        """Validation loss minus training loss, by epoch: how much better the network does on what it has seen."""
+        return [v - t for v, t in zip(self.validation_loss, self.train_loss, strict=True)]
+
+
+def device() -> torch.device:
+    """The fastest device here: CUDA, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
+    """The logits for all images, on the CPU, in evaluation mode; the model's mode is put back."""
+    was_training, place = model.training, next(model.parameters()).device
+    model.eval()
+    logits = torch.cat([model(batch.to(place)) for batch in images.split(batch_size)]).cpu()
+    model.train(was_training)
+    return logits
+
+
+def evaluate(model: nn.Module, split: Split) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy (a fraction) on a split, in evaluation mode."""
+    logits, labels = predict(model, split.images), split.labels.cpu()
+    right = torch.count_nonzero(logits.max(dim=1).indices == labels)
+    return float(functional.cross_entropy(logits, labels)), int(right) / len(split)
+
+
+def train(
+    model: nn.Module,
+    data: Data,
+    epochs: int,
+    lr: float = 2e-3,
+    seed: int = 0,
+    batch_size: int = 64,
+    loss: Loss = functional.cross_entropy,
+    make_optimizer: MakeOptimizer | None = None,
+) -> History:
+    """Train `model` in place on `data.train` and return its history.
+
+    Everything random follows from `seed`: the order of the images has a generator of its own, so two models trained
+    with one seed see the same batches, whatever else they draw (dropout masks, say).
+
+    Args:
+        model: moved to `device()`.
+        data: trained on `train`, measured on the first 1000 images of `train` and on `validation`.
+        epochs: passes over the training images.
+        lr: learning rate of Adam; without effect where `make_optimizer` is given.
+        seed: a whole number.
+        batch_size: images a step.
+        loss: of logits and labels.
+        make_optimizer: from the model; Adam by default.
+    """
+    place = device()
+    model.to(place)
+    optimizer = make_optimizer(model) if make_optimizer else torch.optim.Adam(model.parameters(), lr=lr)
+    train_split = data.train.to(place)
+    torch.manual_seed(seed)
+    order = torch.Generator().manual_seed(seed)
+    history = History()
+    for _ in range(epochs):
+        model.train()
+        for batch in torch.randperm(len(train_split), generator=order).to(place).split(batch_size):
+            optimizer.zero_grad()
+            loss(model(train_split.images[batch]), train_split.labels[batch]).backward()
+            optimizer.step()
+        for name, split in (("train", train_split.first(MEASURED)), ("validation", data.validation)):
+            mean_loss, accuracy = evaluate(model, split)
+            getattr(history, f"{name}_loss").append(mean_loss)
+            getattr(history, f"{name}_accuracy").append(accuracy)
+    return history
+
+
+def over_seeds(
+    build: Callable[[], nn.Module],
+    data: Data,
+    epochs: int,
+    seeds: Iterable[int] = (0, 1, 2),
+    lr: float = 2e-3,
+    batch_size: int = 64,
+    loss: Loss = functional.cross_entropy,
+    make_optimizer: MakeOptimizer | None = None,
+) -> list[History]:
+    """Build and train one model a seed; the other arguments are those of `train`.
+
+    The seed is set before `build()` too, so configurations compared over the same seeds start, seed by seed, from the
+    same weights and see the same batches: what differs between them is the technique.
+    """
+    histories = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        model = build()
+        histories.append(train(model, data, epochs, lr, seed, batch_size, loss, make_optimizer))
+    return histories
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation (n - 1) of at least two values, one a seed."""
+    if len(values) < 2:
+        raise ValueError("the spread of fewer than two values is not known")
+    tensor = torch.tensor(values, dtype=torch.float64)
+    return float(tensor.mean()), float(tensor.std())

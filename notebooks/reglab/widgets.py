@@ -1,0 +1,69 @@
+"""Explorers: a picture, and controls that redraw it.
+
+The picture is an ordinary output of the cell that the controls update. So where no front end answers (nbconvert, nbval,
+a notebook read on the web) the picture for the first settings is still there.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reglab import plots
+
+Mask = Callable[[Tensor, float], Tensor]
+
+
+def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown: int = 8) -> None:
+    """Explore how kinds of dropout act on feature maps: sliders for p, a choice of the kind, a button for new masks.
+
+    Args:
+        maps: feature maps of one image, (C, H, W).
+        masks: {kind: function of (x, p)}; it gets x of shape (1, C, H, W) and returns x with parts dropped.
+        p: the first drop rate.
+        shown: how many channels are drawn; the counts are over all of them.
+    """
+    from IPython.display import Image, display
+
+    def draw(kind: str, rate: float, seed: int) -> Any:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed)
+            masked = masks[kind](maps.unsqueeze(0), rate).squeeze(0)
+        figure = plots.map_rows({"before": maps[:shown], kind: masked[:shown]})
+        active, lost = maps != 0, (maps != 0) & (masked == 0)
+        whole = int(((masked == 0).all(dim=(1, 2)) & active.any(dim=(1, 2))).sum())
+        share = float(lost.sum() / active.sum().clamp(min=1))
+        figure.suptitle(
+            f"{kind}, p = {rate:.2f}: {share:.0%} of the active pixels dropped, {whole} of {len(maps)} maps lost entirely",
+            fontsize=9.5,
+        )
+        alt = f"Feature maps before and after dropout by {kind} with p = {rate:.2f}."
+        return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+
+    first = next(iter(masks))
+    try:
+        import ipywidgets
+    except ImportError:
+        print("ipywidgets is not installed, so here is the picture without its sliders.")
+        display(draw(first, p, 0))  # type: ignore[no-untyped-call]
+        return
+    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
+    kind = ipywidgets.Dropdown(options=list(masks), value=first, description="drop by")
+    again = ipywidgets.Button(description="new masks", icon="refresh")
+    display(ipywidgets.HBox([rate, kind, again]))  # type: ignore[no-untyped-call]
+    picture: Any = display(draw(first, p, 0), display_id=True)  # type: ignore[no-untyped-call]
+    seed = 0
+
+    def update(_change: object) -> None:
+        if picture is not None:
+            picture.update(draw(kind.value, rate.value, seed))
+
+    def redraw(button: object) -> None:
+        nonlocal seed
+        seed += 1
+        update(button)
+
+    rate.observe(update, names="value")
+    kind.observe(update, names="value")
+    again.on_click(redraw)

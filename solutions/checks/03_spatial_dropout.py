@@ -1,0 +1,93 @@
+"""Graded-only checks of 03_spatial_dropout: against the reference solution, on secret seeds and shapes.
+
+Two right answers draw different masks from the same seed, so outputs are compared where both kept a channel, zeros by the
+axes along which they vary, and coins by exact statistics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder import expect
+from autograder.checks import check
+from autograder.draw import Draw
+
+AXES = {"N": "batch", "C": "channel", "H": "height", "W": "width"}
+PLACES = (("NCHW", 1), ("NHWC", -1), ("NHWC", 3), ("NCHW", -3))
+
+# Calls and coins a call. Total agreement, where a coin is shared or a mask kept, is beyond every bound: 480 of 480 pairs,
+# where coins agree in two thirds at most, 320 with a standard deviation of 10. A fixed number dropped: 40 of 40 calls
+# within 1 of the mean, where coins give 0.39 at most (24 coins, p = 0.2), so 34 or fewer pass.
+CALLS, COINS = 40, 24
+
+
+@check("channel_mask", points=1)
+def mask_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
+    """For any shape, layout and dtype, masks vary as the reference's do, and their coins stay independent over many calls."""
+    for (layout, dim), dtype in zip(PLACES, (torch.float32, torch.float64, torch.float16, torch.bfloat16), strict=True):
+        x, p = draw.signed(*_shape(draw, layout), dtype=dtype), draw.probability()
+        mask = _broadcast(expect.call(student.channel_mask, x, p, channel_dim=dim), x)
+        expect.that(bool(((mask == 0) | (mask == 1)).all()), "values", "the mask should hold only 0 and 1")
+        right = reference.channel_mask(x, p, channel_dim=dim).broadcast_to(x.shape)
+        expect.constant_zero_pattern(mask, _constant_axes(right == 0, layout), layout)
+    x, p = draw.signed(1, COINS, 2, 3), draw.probability()
+    masks = [_broadcast(expect.call(student.channel_mask, x, p), x) for _ in range(CALLS)]
+    expect.independent(torch.cat([expect.decisions(m) for m in masks]), p, ("call", "coin"))
+
+
+@check("SpatialDropout2d", points=1)
+def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
+    """For any shape, layout, dtype and p, output and gradient are those of the reference where both keep a channel."""
+    for (layout, dim), dtype in zip(PLACES, (torch.float32, torch.float64, torch.float32, torch.float64), strict=True):
+        shape, p = _shape(draw, layout), draw.probability()
+        x, g = draw.signed(*shape, dtype=dtype), draw.signed(*shape, dtype=dtype)
+        layer = expect.made(student.SpatialDropout2d, p=p, channel_dim=dim, what="SpatialDropout2d")
+        expect.tensor(layer(x), "the output", shape=shape)
+        seen = student.observe(layer, x.clone().requires_grad_(), cotangent=g)
+        y = expect.tensor(seen.output, "the output", shape=shape)
+        gradient = seen.gradients[0]
+        expect.that(gradient is not None, "gradient:none", "no gradient reaches the input")
+        expect.tensor(gradient, "the gradient of the input", shape=shape)
+        wanted = x.clone().requires_grad_()
+        right = reference.SpatialDropout2d(p=p, channel_dim=dim)(wanted)
+        (slope,) = torch.autograd.grad(right, wanted, g)
+        right = right.detach()
+        # 90 channels or more, each kept by both with probability 0.36 at least: none of them with less than 1e-17.
+        both = ((y != 0) & (right != 0)).double()
+        expect.close(y * both, right * both, "the output, where it and the reference's are not zero,")
+        both = ((gradient != 0) & (slope != 0)).double()
+        expect.close(gradient * both, slope * both, "the gradient, where it and the reference's are not zero,", "gradient")
+        expect.constant_zero_pattern(y, _constant_axes(right == 0, layout), layout)
+
+
+@check("SpatialDropout2d", points=1)
+def coins_stay_independent_over_many_calls(student: Any, draw: Draw) -> None:
+    """Over many calls on a single example the coins stay independent, and as many are dropped as coins would."""
+    x, p = draw.signed(1, COINS, 2, 3), draw.probability()
+    layer = expect.made(student.SpatialDropout2d, p=p, what="SpatialDropout2d")
+    outputs = [expect.tensor(layer(x), "the output", shape=x.shape) for _ in range(CALLS)]
+    expect.independent(torch.cat([expect.decisions(y) for y in outputs]), p, ("call", "coin"))
+
+
+def _shape(draw: Draw, layout: str) -> list[int]:
+    """Return different sizes: 9 to 14 examples, 15 to 20 channels (135 coins or more), small maps."""
+    sizes = dict(zip("HW", draw.sizes(2, 2, 6), strict=True), N=draw.integer(9, 14), C=draw.integer(15, 20))
+    return [sizes[letter] for letter in layout]
+
+
+def _constant_axes(zero: Tensor, layout: str) -> list[str]:
+    """Return the names of the axes along which the reference's zeros are the same."""
+    return [AXES[x] for d, x in enumerate(layout) if not bool((zero != zero.narrow(d, 0, 1)).any())]
+
+
+def _broadcast(mask: Any, x: Tensor) -> Tensor:
+    mask = expect.tensor(mask, "the mask")
+    try:
+        return mask.broadcast_to(x.shape)
+    except RuntimeError:
+        raise expect.Failure(
+            "shape", f"the mask's shape, {tuple(mask.shape)}, does not broadcast to that of x, {tuple(x.shape)}"
+        ) from None

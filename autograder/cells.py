@@ -59,7 +59,8 @@ def read_cell(raw: Any) -> Cell | None:
     return Cell(
         id=identity if isinstance(identity, str) else "",
         kind=kind if isinstance(kind, str) else "code",
-        source=source.replace("\r\n", "\n"),
+        # JSON can say half a surrogate pair, which no encoding of text can.
+        source=source.replace("\r\n", "\n").encode("utf-8", "replace").decode(),
         role=role,
         name=name,
     )

@@ -37,6 +37,7 @@ class Evidence(BaseModel):
     Attributes:
         kind: "images" draws `panels`, "bars" draws `series`.
         caption: what to see, one sentence.
+        x_names: for bars, names to print at positions 0, 1, … instead of numbers.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +47,7 @@ class Evidence(BaseModel):
     y_label: str = ""
     panels: list[Panel] = []
     series: list[Series] = []
+    x_names: list[str] = []
 
 
 def images(
@@ -62,11 +64,15 @@ def images(
 
 
 def bars(
-    caption: str, series: Sequence[tuple[str, Sequence[float], Sequence[float]]], x_label: str, y_label: str
+    caption: str,
+    series: Sequence[tuple[str, Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    x_names: Sequence[str] = (),
 ) -> Evidence:
     """Return evidence of bars: (label, positions, heights) for each set."""
     made = [Series(label=label, x=_finite(x), y=_finite(y)) for label, x, y in series]
-    return Evidence(kind="bars", caption=caption, x_label=x_label, y_label=y_label, series=made)
+    return Evidence(kind="bars", caption=caption, x_label=x_label, y_label=y_label, series=made, x_names=list(x_names))
 
 
 def draw_png(evidence: Evidence) -> bytes:
@@ -95,6 +101,8 @@ def draw_png(evidence: Evidence) -> bytes:
             axis.bar(
                 [x + (i - (count - 1) / 2) * width for x in series.x], series.y, width, label=series.label, color=colour
             )
+        if evidence.x_names:
+            axis.set_xticks(range(len(evidence.x_names)), evidence.x_names)
         axis.set_xlabel(evidence.x_label, fontsize=8)
         axis.set_ylabel(evidence.y_label, fontsize=8)
         axis.tick_params(labelsize=7)

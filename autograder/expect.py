@@ -26,8 +26,8 @@ from autograder.student import Observation, Remote, StudentError
 
 __all__ = [
     "Failure", "call", "close", "constant_zero_pattern", "decisions", "drop_rate", "eventually", "fresh", "function",
-    "independent", "made", "masked_gradient", "mode", "no_state", "precision", "raises", "scalar", "scale", "tensor", "that",
-    "unchanged",
+    "independent", "made", "masked_gradient", "mixed", "mode", "no_state", "precision", "raises", "scalar", "scale",
+    "tensor", "that", "unchanged",
 ]  # fmt: skip
 
 _AXES = {"N": "batch", "C": "channel", "H": "height", "W": "width"}
@@ -50,6 +50,27 @@ def that(condition: bool, code: str, message: str, evidence: Sequence[Evidence] 
     """Expect `condition`, for what no function here expresses."""
     if not condition:
         raise Failure(code, message, evidence)
+
+
+def mixed(attempt: Callable[[], Tensor], tries: int = 64) -> Tensor:
+    """Expect one of `tries` outputs to be zero in some places and not in others; return it.
+
+    The first is, but where one coin decides over everything: `varies:none` if some are zero throughout and others nowhere.
+    """
+    seen = set()
+    for _ in range(tries):
+        y = attempt()
+        zero = _zeros(y)
+        if bool(zero.any()) and not bool(zero.all()):
+            return y
+        seen.add(bool(zero.any()))
+    if len(seen) > 1:
+        raise Failure(
+            "varies:none", "sometimes nothing is dropped and sometimes everything: one coin decides over it all"
+        )
+    if seen == {True}:
+        raise Failure("drops:everything", f"everything was dropped: the whole output is zero, in {tries} calls")
+    raise Failure("drops:nothing", f"nothing was dropped: no value of the output is zero, in {tries} calls")
 
 
 def eventually(attempt: Callable[[], None], tries: int = 2) -> None:
@@ -299,9 +320,12 @@ def decisions(y: Any, axes: str = "NC", layout: str = "NCHW") -> Tensor:
 def drop_rate(y: Any, p: float) -> None:
     """Expect a share p of independent coins to have dropped: exact binomial, false alarm 1e-9.
 
-    Coins are counted once: axes along which the zeros of y are the same are reduced first.
+    Coins are counted once: axes along which the zeros of y are the same are reduced first. There should be many, for that
+    nothing or everything is dropped fails where 0 < p < 1.
     """
     zero = _zeros(y)
+    if 0 < p < 1:
+        _there_is_choice(zero)
     for d, varies in enumerate(_varies(zero)):
         zero = zero if varies else zero.narrow(d, 0, 1)
     trials, count = zero.numel(), int(zero.sum())
@@ -311,12 +335,12 @@ def drop_rate(y: Any, p: float) -> None:
     if count in binomial_interval(trials, 1 - p):
         code, hint = "rate:1-p", f": that is 1 - p, the share to keep (p = {p:g} is the probability of dropping)"
     else:
-        code, hint = "rate:none" if count == 0 else "rate:all" if count == trials else "rate:other", ""
+        code, hint = "rate:other", ""
     raise Failure(
         code,
         f"a share {p:g} should be dropped, but {count} of {trials} ({rate:.3f}) were{hint}",
-        [bars("The share that is dropped.", [("asked for", [0, 1], [p, 1 - p]), ("seen", [0, 1], [rate, 1 - rate])],
-              "0: dropped, 1: kept", "share")],
+        [bars("Dropped and kept, in shares of all.",
+              [("asked for", [0, 1], [p, 1 - p]), ("seen", [0, 1], [rate, 1 - rate])], "", "share", ["dropped", "kept"])],
     )  # fmt: skip
 
 
@@ -357,13 +381,14 @@ def independent(dropped: Tensor, p: float, names: tuple[str, str]) -> None:
     counts = dropped.sum(dim=1)
     hits = int(((counts == middle) | (counts == middle + 1)).sum())
     if hits > binomial_interval(rows, near, alarm).high:
-        spread = list(range(columns + 1))
+        shares = binomial_shares(columns, p)
+        spread = [k for k, share in enumerate(shares) if share > 1e-3 or bool((counts == k).any())]
         seen = [float((counts == k).float().mean()) for k in spread]
         raise Failure(
             "fixed_count",
             f"the number of dropped {names[1]}s should vary from {names[0]} to {names[0]}, but it hardly does: toss a coin "
             f"for each {names[1]}",
-            [bars("How many are dropped.", [("seen", spread, seen), ("coins", spread, binomial_shares(columns, p))],
+            [bars("How many are dropped.", [("seen", spread, seen), ("coins", spread, [shares[k] for k in spread])],
                   f"dropped {names[1]}s", f"share of {names[0]}s")],
         )  # fmt: skip
 
@@ -372,8 +397,8 @@ def fresh(first: Tensor, second: Tensor, p: float, elsewhere: Tensor | None = No
     """Expect two calls to have drawn their coins (bool, True = dropped) independently; false alarm 1e-9.
 
     Args:
-        elsewhere: the first call of another object. Two equal calls are `stale:seeded` if it is equal too, else
-            `stale:stored`.
+        elsewhere: the first call of another object. It tells two equal calls apart: `stale:seeded` if it is equal too,
+            else `stale:stored`.
     """
     p = _rate_to_judge_by(first, p)
     agree, trials, share = int((first == second).sum()), first.numel(), p * p + (1 - p) * (1 - p)
@@ -381,16 +406,17 @@ def fresh(first: Tensor, second: Tensor, p: float, elsewhere: Tensor | None = No
         return
     if agree < trials:
         code = "stale:partly"
+    elif elsewhere is None:
+        code = "stale"
     else:
-        code = "stale:seeded" if elsewhere is not None and bool((first == elsewhere).all()) else "stale:stored"
+        code = "stale:seeded" if bool((first == elsewhere).all()) else "stale:stored"
     also = ", and so does another object" if code == "stale:seeded" else ""
     raise Failure(
         code,
         f"two calls should draw two masks, which agree in {share:.0%} of their places by chance: "
         f"these agree in {agree / trials:.0%}{also}",
-        [images("Decisions of two calls: dropped (red) and kept.", [("first call", _flat(first)), ("second call", _flat(second))],
-                "", "")],
-    )  # fmt: skip
+        [images("Two calls: dropped (red) and kept.", [("first", _flat(first)), ("second", _flat(second))], "", "")],
+    )
 
 
 def scale(y: Any, x: Tensor, p: float) -> None:
@@ -414,18 +440,23 @@ def scale(y: Any, x: Tensor, p: float) -> None:
     constant = bool(((ratio - typical).abs() <= slack * abs(typical)).all())
     named = {
         "none": 1.0, "1/p": 1 / p if p else math.inf, "1-p": 1 - p, "p": p, "1/(1-p)^2": expected**2, "minus": -expected,
+        "2": 2.0,
     }  # fmt: skip
     code = next((n for n, v in named.items() if constant and abs(typical - v) <= slack * abs(v)), "")
     if not code:
         code = "observed" if _is_observed_share(ratios, kept, slack) else "other" if constant else "varies"
     said = f"{typical:.4g}" if constant else f"numbers between {float(ratio.min()):.4g} and {float(ratio.max()):.4g}"
-    low, high = min(0.0, float(ratio.min())), max(float(ratio.max()), expected) * 1.1
-    heights = torch.histc(ratio.float().clamp(-1e6, 1e6), 20, max(low, -1e6), min(high, 1e6)) / ratio.numel()
-    places = torch.linspace(max(low, -1e6), min(high, 1e6), 21)[:-1].tolist()
+    shown = ratio.clamp(-1e6, 1e6)
+    edges = torch.linspace(
+        min(0.0, float(shown.min())), max(float(shown.max()), expected) * 1.05, 41, dtype=torch.float64
+    )
+    places = ((edges[1:] + edges[:-1]) / 2).tolist()
+    heights = [torch.histogram(values, edges)[0] / len(values) for values in (shown, torch.tensor([expected]).double())]
     raise Failure(
         f"scale:{code}",
         f"what is kept should be multiplied by 1 / (1 - p) = {expected:.4g} (p = {p:g}), but it is multiplied by {said}",
-        [bars(f"What kept values were multiplied by; {expected:.4g} is right.", [("seen", places, heights.tolist())],
+        [bars("What kept values were multiplied by.",
+              [(name, places, h.tolist()) for name, h in zip(("seen", "right"), heights, strict=True)],
               "output / input", "share")],
     )  # fmt: skip
 
@@ -462,12 +493,17 @@ def _varies(zero: Tensor) -> list[bool]:
     return [bool((zero != zero.narrow(d, 0, 1)).any()) for d in range(zero.dim())]
 
 
+def _there_is_choice(dropped: Tensor) -> None:
+    if not bool(dropped.any()) or bool(dropped.all()):
+        what = "everything" if bool(dropped.any()) else "nothing"
+        # One code for both: where a single coin decides over all, chance says which of the two it is.
+        raise Failure("drops:all_alike", f"{what} was dropped: each part should have its own chance")
+
+
 def _rate_to_judge_by(dropped: Tensor, p: float) -> float:
     """Return p, or the coins' own rate where they are far from it: agreement can still be judged, and nothing else is."""
+    _there_is_choice(dropped)
     trials, count = dropped.numel(), int(dropped.sum())
-    if count in (0, trials):
-        what = "nothing" if count == 0 else "everything"
-        raise Failure(f"drops:{what}", f"{what} was dropped, so there is no choice to look at")
     return p if count in binomial_interval(trials, p) else count / trials
 
 
@@ -504,4 +540,6 @@ def _describe(value: Any) -> str:
         return f"a {value.dtype} tensor of shape {tuple(value.shape)}"
     if value is None:
         return "None (is a return missing?)"
-    return f"{type(value).__name__} {value!r:.60}"
+    if isinstance(value, (list, tuple, dict)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"the {type(value).__name__} {value!r:.60}"

@@ -24,7 +24,7 @@ _PROGRESS_FILE = ".progress.json"
 _attempts: dict[str, int] = {}
 
 
-def check(exercise: Callable[..., Any]) -> Verdict | None:
+def check(exercise: Callable[..., Any]) -> Verdict:
     """Check your answer to an exercise and show the result.
 
     Args:
@@ -34,8 +34,6 @@ def check(exercise: Callable[..., Any]) -> Verdict | None:
         TypeError: it is neither.
         CourseError: no exercise has its name.
     """
-    if os.environ.get("AUTOGRADER_SANDBOX"):
-        return None  # at grading the judge checks, and from outside
     if not isinstance(exercise, (type, types.FunctionType)) and not callable(exercise):
         raise TypeError(f"check() takes the function or class you wrote, as in check(accuracy), not {exercise!r:.60}")
     name = getattr(exercise, "__name__", type(exercise).__name__)

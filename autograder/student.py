@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from autograder import wire
-from autograder.probes import Message, ProbeServer
+from autograder.probes import Message, ProbeServer, describe_error
 
 
 class StudentError(Exception):
@@ -66,7 +66,12 @@ class LocalTransport:
     server: ProbeServer
 
     def request(self, message: Message) -> Message:
-        return dict(wire.decode(wire.encode(self.server.answer(wire.decode(wire.encode(message))))))
+        answer = self.server.answer(wire.decode(wire.encode(message)))
+        try:
+            frame = wire.encode(answer)
+        except wire.WireError as error:
+            frame = wire.encode({"error": describe_error(error)})
+        return dict(wire.decode(frame))
 
 
 @dataclass(frozen=True)

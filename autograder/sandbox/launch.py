@@ -165,7 +165,7 @@ class Sandbox:
                     stderr=errors,
                     env=environment,
                     cwd="/",
-                    pass_fds=(theirs.fileno(), info_write),
+                    pass_fds=(theirs.fileno(), *((info_write,) if self.isolated else ())),
                     start_new_session=True,
                 )
             finally:
@@ -173,7 +173,7 @@ class Sandbox:
                 os.close(info_write)
             try:
                 with os.fdopen(info_read, "rb") as info:
-                    told = info.read()  # until bubblewrap, or the unsandboxed process, has closed its end
+                    told = info.read()  # until bubblewrap has closed its end; nothing without it
                 pid = json.loads(told)["child-pid"] if self.isolated else self._process.pid
                 self._control.sendall(
                     wire.encode(

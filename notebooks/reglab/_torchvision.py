@@ -2,9 +2,9 @@
 
 A CPU-only torch next to the torchvision wheel of PyPI (built for CUDA) is a common pair: some package indexes offer
 nothing else. torchvision's compiled library then cannot load. That alone would do no harm, for this course uses only
-its Python parts (data sets, transforms, models), but `import torchvision` goes on to describe two of the operators that
-library would have declared, `nms` and `qnms`, and fails because they do not exist. Declaring their schemas first, without
-an implementation, is enough to make the import work. (Calling them still fails, and says so.)
+its Python parts (data sets, transforms, models), but `import torchvision` goes on to describe two of the operators
+that library would have declared, `nms` and `qnms`, and fails because they do not exist. Declaring their schemas first,
+without an implementation, is enough to make the import work. (Calling them still fails, and says so.)
 
 Nothing happens where it is not needed: torchvision already imported or not installed, its library loads, or the
 operators exist. It is safe to call any number of times.

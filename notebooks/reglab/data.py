@@ -1,7 +1,7 @@
 """The images: `load()` needs no network; `load("fashion_mnist")` and `load("cifar10")` download the full sets."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -56,6 +56,10 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def with_train(self, count: int) -> "Data":
+        """The same with only the first `count` training images; of embedded data, a multiple of 10 is balanced."""
+        return replace(self, train=self.train.first(count))
+
     def pixels(self, images: Tensor) -> Tensor:
         """Undo the normalisation: the images as values in [0, 1], to be looked at."""
         shape = (len(self.mean), 1, 1)
@@ -67,8 +71,8 @@ def load(name: Name = "embedded", cache: Path | str | None = None) -> Data:
     """Load a data set.
 
     Args:
-        name: "embedded", 4000 training, 1000 validation and 2000 test images of Fashion-MNIST that come with the course;
-            "fashion_mnist", all of it (50 000, 10 000, 10 000); "cifar10", colour images (45 000, 5 000, 10 000).
+        name: "embedded", 4000 training, 1000 validation and 2000 test images of Fashion-MNIST that come with the
+            course; "fashion_mnist", all of it (50 000, 10 000, 10 000); "cifar10", colour images (45 000, 5 000, 10 000).
         cache: the folder for downloads; by default the environment variable REGLAB_DATA, else ~/.cache/reglab.
 
     Raises:
@@ -88,7 +92,7 @@ def _embedded() -> Data:
             arrays = {key: torch.from_numpy(file[key]) for key in file.files}
     except (OSError, ValueError) as error:
         raise DataUnavailable(
-            f"{EMBEDDED} is missing or damaged: restore it from the course, or make it again with make_data.py beside it"
+            f"{EMBEDDED} is missing or damaged: restore it from the course, or make it again with make_data.py there"
         ) from error
     splits = {
         part: (arrays[f"{part}_images"].unsqueeze(1), arrays[f"{part}_labels"].long())
@@ -113,7 +117,7 @@ def _downloaded(name: str, cache: Path) -> Data:
             held_out, class_names = 5_000, tuple(cifar[0].classes)
     except (OSError, RuntimeError) as error:
         raise DataUnavailable(
-            f"{name} is not in {cache} and cannot be downloaded ({type(error).__name__}): connect once to the internet, "
+            f"{name} is not in {cache} and cannot be downloaded ({type(error).__name__}): connect to the internet once, "
             'set REGLAB_DATA to a folder that holds it, or use load("embedded"), which needs neither'
         ) from error
     splits = {

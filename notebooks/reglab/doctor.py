@@ -62,7 +62,8 @@ class Report(list[Finding]):
             for f in self
         )
         head = "".join(f'<th style="text-align:left">{h}</th>' for h in ("", "what", "found", "what to do"))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p><b>{html.escape(self.summary)}</b></p>"
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return f"{table}<p><b>{html.escape(self.summary)}</b></p>"
 
 
 def doctor() -> Report:

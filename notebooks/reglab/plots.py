@@ -137,15 +137,8 @@ def curves(runs: Mapping[str, Sequence[History]], metrics: Sequence[str] = ("tra
     figure, [axes] = grid(1, len(metrics), 4.1 * len(metrics), 3.4)
     for axis, metric in zip(axes, metrics, strict=True):
         for index, (name, histories) in enumerate(runs.items()):
-            by_epoch = zip(*(getattr(history, metric) for history in histories), strict=True)
-            statistics = [mean_and_spread(values) for values in by_epoch]
-            mean = [m for m, _ in statistics]
-            epochs = range(1, len(mean) + 1)
-            axis.plot(epochs, mean, label=name, color=COLOURS[index % 7], linestyle=LINES[index % 7])
-            low, high = [m - s for m, s in statistics], [m + s for m, s in statistics]
-            axis.fill_between(epochs, low, high, color=COLOURS[index % 7], alpha=0.18, linewidth=0)
+            _mean_and_band(axis, histories, metric, name, index)
         axis.set(xlabel="epoch", ylabel=LABELS.get(metric, metric))
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
     return figure
 
@@ -161,7 +154,7 @@ def final_values(runs: Mapping[str, Sequence[History]], metrics: Sequence[str], 
     figure, [axes] = grid(1, len(metrics), 3.4 * len(metrics), 3.2)
     for axis, metric in zip(axes, metrics, strict=True):
         for index, histories in enumerate(runs.values()):
-            values = [final(history, metric, last) for history in histories]
+            values = [history.last(metric, last) for history in histories]
             mean, spread = mean_and_spread(values)
             colour, marker = COLOURS[index % 7], MARKERS[index % 7]
             axis.plot(
@@ -175,7 +168,22 @@ def final_values(runs: Mapping[str, Sequence[History]], metrics: Sequence[str], 
     return figure
 
 
-def final(history: History, metric: str, last: int = 1) -> float:
-    """The mean of a metric over the last epochs of one run."""
-    values: list[float] = getattr(history, metric)[-last:]
-    return sum(values) / len(values)
+def gap_curves(histories: Sequence[History]) -> Figure:
+    """Loss and accuracy of one configuration, training against validation: mean and standard deviation over seeds."""
+    figure, [axes] = grid(1, 2, 8.2, 3.4)
+    for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
+        for index, split in enumerate(("train", "validation")):
+            _mean_and_band(axis, histories, f"{split}_{quantity}", {"train": "training"}.get(split, split), index)
+        axis.set(xlabel="epoch", ylabel=LABELS[f"validation_{quantity}"].removeprefix("validation "))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _mean_and_band(axis: Axes, histories: Sequence[History], metric: str, label: str, index: int) -> None:
+    by_epoch = zip(*(getattr(history, metric) for history in histories), strict=True)
+    statistics = [mean_and_spread(values) for values in by_epoch]
+    epochs, mean = range(1, len(statistics) + 1), [m for m, _ in statistics]
+    low, high = [m - s for m, s in statistics], [m + s for m, s in statistics]
+    axis.plot(epochs, mean, label=label, color=COLOURS[index % 7], linestyle=LINES[index % 7])
+    axis.fill_between(epochs, low, high, color=COLOURS[index % 7], alpha=0.18, linewidth=0)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -35,7 +35,7 @@ def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown
         whole = int(((masked == 0).all(dim=(1, 2)) & active.any(dim=(1, 2))).sum())
         share = float(lost.sum() / active.sum().clamp(min=1))
         figure.suptitle(
-            f"{kind}, p = {rate:.2f}: {share:.0%} of the active pixels dropped, {whole} of {len(maps)} maps lost entirely",
+            f"{kind}, p = {rate:.2f}: {share:.0%} of the active pixels dropped, {whole} of {len(maps)} maps lost",
             fontsize=9.5,
         )
         alt = f"Feature maps before and after dropout by {kind} with p = {rate:.2f}."

@@ -15,12 +15,14 @@ from autograder.draw import Draw
 def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """It agrees with the reference solution on batches of many sizes, dtypes and magnitudes."""
     for dtype, scale in ((torch.float32, 1.0), (torch.float64, 1e4), (torch.float16, 10.0), (torch.bfloat16, 1e-3)):
-        examples, classes = draw.sizes(2, 3, 40)
+        examples, classes = draw.sizes(2, 4, 40)
         # Permutations of distinct numbers, exact in every dtype: no ties.
         ranks = torch.stack([draw.permutation(classes) for _ in range(examples)])
         logits = ((ranks - draw.integer(0, classes)) * scale).to(dtype)
-        # Half the answers or so are right, which few random ones would be.
-        target = torch.where(draw.permutation(examples) % 2 == 0, ranks.argmax(1), draw.labels(examples, classes))
+        # Half the answers or so are right, which few random ones would be, and one names the runner-up.
+        order = draw.permutation(examples)
+        target = torch.where(order % 2 == 0, ranks.argmax(1), draw.labels(examples, classes))
+        target[order == 1] = (ranks == classes - 2).float().argmax(1)[order == 1]
         expected = float(reference.accuracy(logits.clone(), target.clone()))
         result = expect.call(student.accuracy, logits, target, what="accuracy")
         expect.close(result, expected, f"the accuracy of {examples} examples and {classes} classes in {dtype}")

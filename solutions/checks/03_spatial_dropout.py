@@ -29,7 +29,9 @@ def mask_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> 
     """For any shape, layout and dtype, masks vary as the reference's do, and their coins stay independent over many calls."""
     for (layout, dim), dtype in zip(PLACES, (torch.float32, torch.float64, torch.float16, torch.bfloat16), strict=True):
         x, p = draw.signed(*_shape(draw, layout), dtype=dtype), draw.probability()
-        mask = _broadcast(expect.call(student.channel_mask, x, p, channel_dim=dim), x)
+        mask = expect.mixed(
+            lambda x=x, p=p, dim=dim: _broadcast(expect.call(student.channel_mask, x, p, channel_dim=dim), x)
+        )
         expect.that(bool(((mask == 0) | (mask == 1)).all()), "values", "the mask should hold only 0 and 1")
         right = reference.channel_mask(x, p, channel_dim=dim).broadcast_to(x.shape)
         expect.constant_zero_pattern(mask, _constant_axes(right == 0, layout), layout)
@@ -55,12 +57,15 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
         right = reference.SpatialDropout2d(p=p, channel_dim=dim)(wanted)
         (slope,) = torch.autograd.grad(right, wanted, g)
         right = right.detach()
-        # 90 channels or more, each kept by both with probability 0.36 at least: none of them with less than 1e-17.
+        # 153 channels or more, each kept by both with probability 0.36 at least: none of them with 1e-29.
         both = ((y != 0) & (right != 0)).double()
         expect.close(y * both, right * both, "the output, where it and the reference's are not zero,")
         both = ((gradient != 0) & (slope != 0)).double()
-        expect.close(gradient * both, slope * both, "the gradient, where it and the reference's are not zero,", "gradient")
-        expect.constant_zero_pattern(y, _constant_axes(right == 0, layout), layout)
+        expect.close(
+            gradient * both, slope * both, "the gradient, where it and the reference's are not zero,", "gradient"
+        )
+        another = expect.mixed(lambda layer=layer, x=x: expect.tensor(layer(x), "the output", shape=x.shape))
+        expect.constant_zero_pattern(another, _constant_axes(right == 0, layout), layout)
 
 
 @check("SpatialDropout2d", points=1)
@@ -73,8 +78,12 @@ def coins_stay_independent_over_many_calls(student: Any, draw: Draw) -> None:
 
 
 def _shape(draw: Draw, layout: str) -> list[int]:
-    """Return different sizes: 9 to 14 examples, 15 to 20 channels (135 coins or more), small maps."""
-    sizes = dict(zip("HW", draw.sizes(2, 2, 6), strict=True), N=draw.integer(9, 14), C=draw.integer(15, 20))
+    """Return different sizes: 9 to 14 examples, 17 or 19 channels (153 coins or more), small maps.
+
+    Zeros of a right answer fail to vary along the batch or the channels with (0.2^9 + 0.8^9)^17 < 1e-14 at most. Neither
+    number of channels divides that of the pixels: a mix-up of the two would go unseen.
+    """
+    sizes = dict(zip("HW", draw.sizes(2, 2, 6), strict=True), N=draw.integer(9, 14), C=17 + 2 * draw.integer(0, 1))
     return [sizes[letter] for letter in layout]
 
 

@@ -1,0 +1,141 @@
+"""The class as a whole: a CSV for spreadsheets, a table for the terminal, the mistakes that many made."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from autograder.checks import Status
+from autograder.report import ExerciseReport, Report, State
+from autograder.text import one_line
+
+_FORMULA = tuple("=+-@\t\r＝＋－＠")
+"""What makes a spreadsheet read a cell as a formula, in the full width of East Asian keyboards too."""
+_BAR = 10
+_NAME, _SENTENCE = 26, 100
+
+
+def write_csv(reports: Iterable[Report], path: Path) -> None:
+    """Write one row per submission and one column per exercise, for spreadsheet programs (UTF-8 with a byte order mark)."""
+    rows = in_order(reports)
+    exercises = list(
+        dict.fromkeys(f"{r.unit}.{e.name}" for r in sorted(rows, key=lambda r: r.unit) for e in r.exercises)
+    )
+    part = path.with_suffix(path.suffix + ".part")
+    with part.open("w", encoding="utf-8-sig", newline="") as file:
+        # Text in quotes, all of it: unquoted, a program that splits at ";" would find new cells in it.
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
+        fixed = ["student", "unit", "points", "max_points", "percent"]
+        writer.writerow([*fixed, *map(_cell, exercises), "written_answered", "state", "sentence"])
+        for report in rows:
+            points = {f"{report.unit}.{e.name}": e.points for e in report.exercises}
+            writer.writerow(
+                [
+                    _cell(report.student),
+                    _cell(report.unit),
+                    report.points,
+                    report.max_points,
+                    round(100 * report.points / report.max_points, 1) if report.max_points else "",
+                    *(points.get(name, "") for name in exercises),
+                    sum(w.answered for w in report.written) if report.written else "",
+                    _cell(report.state),
+                    _cell(report.sentence),
+                ]
+            )
+    part.replace(path)
+
+
+def class_table(reports: Iterable[Report]) -> Table:
+    """Return the class as a table for the terminal: who, how many points, and the first thing to know, unit by unit."""
+    rows = sorted(in_order(reports), key=lambda r: (r.state is not State.GRADED, r.unit))
+    caption = "A mark for each exercise: ✓ all points, ◐ some, ✗ none, ○ not started"
+    if any(r.state is State.GRADED and not r.isolated for r in rows):
+        caption += "\nNot isolated: this code ran without the sandbox"
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False, padding=(0, 1))
+    table.add_column("Student", min_width=12)
+    table.add_column("Points", no_wrap=True, justify="right", min_width=6)
+    table.add_column("", no_wrap=True, min_width=_BAR)
+    table.add_column("", no_wrap=True, min_width=2 * max((len(r.exercises) for r in rows), default=1) - 1)
+    table.add_column("First thing to know", ratio=1)
+    for unit, group in itertools.groupby(rows, key=lambda r: r.unit if r.state is State.GRADED else "not graded"):
+        table.add_section()
+        table.add_row(_short(unit, _NAME, "bold"))
+        for report in group:
+            graded = report.state is State.GRADED
+            table.add_row(
+                _short(report.student, _NAME),
+                f"{report.points}/{report.max_points}" if graded else "-",
+                _bar(report) if graded else "",
+                Text(" ").join(_mark(e) for e in report.exercises),
+                _short(first_thing(report), _SENTENCE),
+            )
+    return table
+
+
+def mistake_groups(reports: Iterable[Report], least: int = 2) -> list[str]:
+    """Return a line for each known mistake that at least `least` submissions of a unit show, the most frequent first."""
+    graded = [r for r in reports if r.state is State.GRADED]
+    sizes = Counter(r.unit for r in graded)
+    made = Counter(
+        (r.unit, e.name, e.diagnosis.mistake, e.diagnosis.explanation)
+        for r in graded
+        for e in r.exercises
+        if e.diagnosis is not None
+    )
+    return [
+        f"{count} of {sizes[unit]} made this mistake in {one_line(exercise)} ({one_line(mistake)}): {one_line(explanation)}"
+        for (unit, exercise, mistake, explanation), count in sorted(made.items(), key=lambda item: (-item[1], item[0]))
+        if count >= least
+    ]
+
+
+def in_order(reports: Iterable[Report]) -> Sequence[Report]:
+    """Return reports by student, then unit."""
+    return sorted(reports, key=lambda r: (r.student.casefold(), r.student, r.unit, r.file))
+
+
+def first_thing(report: Report) -> str:
+    """Return the sentence about the first exercise that is not solved: its diagnosis, where there is one."""
+    if report.state is not State.GRADED:
+        return report.sentence
+    for exercise in report.exercises:
+        if exercise.points < exercise.max_points:
+            said = exercise.diagnosis.explanation if exercise.diagnosis else exercise.sentence
+            # A sentence that begins with the name, or with "Your cell" and the name, needs it no second time.
+            return said if exercise.name in said.split(":")[0] else f"{exercise.name}: {said}"
+    return "all solved"
+
+
+def _cell(text: str) -> str:
+    clean = one_line(text)
+    return "'" + clean if clean.startswith(_FORMULA) else clean
+
+
+def _short(text: str, limit: int, style: str = "") -> Text:
+    """Return learners' text as one line that markup cannot style and that is cut, not wrapped, where room is scarce."""
+    return Text(one_line(text, limit), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _bar(report: Report) -> Text:
+    share = report.points / report.max_points if report.max_points else 0.0
+    # Full only for all points, empty only for none.
+    full = min(max(round(share * _BAR), share > 0), _BAR - (share < 1))
+    style = "green" if share == 1 else "yellow" if share else "dim"
+    return Text("━" * full, style=style) + Text("─" * (_BAR - full), style="bright_black")
+
+
+def _mark(exercise: ExerciseReport) -> Text:
+    if exercise.points == exercise.max_points:
+        return Text("✓", style="green")
+    if exercise.points:
+        return Text("◐", style="yellow")
+    if exercise.checks and all(c.status is Status.NOT_STARTED for c in exercise.checks):
+        return Text("○", style="dim")
+    return Text("✗", style="red")

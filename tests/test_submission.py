@@ -1,0 +1,207 @@
+"""Reading and aligning what learners hand in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autograder import source, submission
+from autograder.course import Course
+from autograder.submission import Found, Submission, Unreadable, align, identify, read_notebook
+
+DOUBLE = "def double(x):\n    return 2 * x"
+
+
+def aligned(notebook: Any, course: Course) -> Submission:
+    cells, metadata = read_notebook(json.dumps(notebook).encode())
+    return align(cells, identify(cells, metadata, course))
+
+
+def sources(handed_in: Submission) -> str:
+    return "\n".join(p.source for p in handed_in.programs)
+
+
+def test_found_by_metadata(answer: Callable[..., Any], mini: Course) -> None:
+    found = aligned(answer(double=DOUBLE), mini).answers["double"]
+    assert (found.found, found.source, found.untouched) == (Found.METADATA, DOUBLE, False)
+
+
+def test_found_by_cell_id_where_metadata_is_lost(answer: Callable[..., Any], mini: Course) -> None:
+    notebook = answer(double=DOUBLE)
+    notebook["metadata"] = {}
+    for cell in notebook.cells:
+        cell["metadata"] = {}
+    handed_in = aligned(notebook, mini)
+    assert handed_in.unit.stem == "00_mini"
+    assert handed_in.answers["double"].found is Found.CELL_ID
+    assert handed_in.answers["quadruple"].untouched
+    assert handed_in.written["why"].untouched
+
+
+def test_found_by_name_where_ids_are_lost_too(answer: Callable[..., Any], mini: Course) -> None:
+    notebook = answer(double=DOUBLE)
+    notebook["metadata"] = {}
+    for cell in notebook.cells:
+        cell["metadata"] = {}
+        del cell["id"]
+    assert aligned(notebook, mini).answers["double"].found is Found.NAME
+
+
+def test_a_deleted_cell_is_missing(answer: Callable[..., Any], mini: Course) -> None:
+    notebook = answer(quadruple="def quadruple(x): return 4 * x")
+    notebook.cells = [c for c in notebook.cells if c["id"] != "exercise-double"]
+    found = aligned(notebook, mini).answers["double"]
+    assert found.found is Found.MISSING
+    assert "deleted" in found.note
+
+
+def test_a_solution_in_a_new_cell_beats_the_untouched_stub(answer: Callable[..., Any], mini: Course) -> None:
+    notebook = answer()
+    notebook.cells.insert(8, nbformat.v4.new_code_cell(DOUBLE))
+    found = aligned(notebook, mini).answers["double"]
+    assert (found.found, found.source) == (Found.NAME, DOUBLE)
+
+
+def test_of_two_copies_the_last_counts_and_it_is_said(answer: Callable[..., Any], mini: Course) -> None:
+    notebook = answer(double="def double(x): return 0")
+    copy = json.loads(json.dumps(next(c for c in notebook.cells if c["id"] == "exercise-double")))
+    notebook.cells.append({**copy, "source": DOUBLE})
+    found = aligned(notebook, mini).answers["double"]
+    assert found.source == DOUBLE
+    assert "2 cells define double" in found.note
+
+
+def test_a_renamed_exercise_says_so(answer: Callable[..., Any], mini: Course) -> None:
+    found = aligned(answer(double="def dubble(x):\n    return 2 * x"), mini).answers["double"]
+    assert "renamed" in found.note
+    assert not found.untouched
+
+
+def test_a_syntax_error_does_not_hide_the_exercise(answer: Callable[..., Any], mini: Course) -> None:
+    found = aligned(answer(double="def double(x):\n    return 2 *"), mini).answers["double"]
+    assert found.found is Found.METADATA
+
+
+def test_setup_is_restored_and_training_is_not_run(answer: Callable[..., Any], mini: Course) -> None:
+    notebook = answer(double=DOUBLE)
+    setup = next(c for c in notebook.cells if "import torch" in c.source)
+    setup.source = "import torch\ntorch.manual_seed = None"
+    notebook.cells.append(nbformat.v4.new_code_cell("from math import pi\nSCALE = 3\nhelper = lambda: 1\nfor i in range(9**9): pass"))
+    handed_in = aligned(notebook, mini)
+    ran = sources(handed_in)
+    assert "manual_seed" not in ran
+    assert "from autograder import check" in ran
+    assert "from math import pi" in ran
+    assert "SCALE = 3" in ran
+    assert "9**9" not in ran
+    assert "check(double)" not in ran
+    assert any("set-up cell was changed" in note for note in handed_in.notes)
+
+
+def test_magics_are_no_syntax_error(answer: Callable[..., Any], mini: Course) -> None:
+    handed_in = aligned(answer(double="%matplotlib inline\n!pip list\n" + DOUBLE), mini)
+    program = next(p for p in handed_in.programs if p.exercise == "double")
+    compile(program.source, "x", "exec")
+    assert "return 2 * x" in program.source
+
+
+def test_format_3_is_read(mini: Course) -> None:
+    old = {
+        "nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""},
+        "worksheets": [{"cells": [{"cell_type": "code", "language": "python", "input": [DOUBLE], "outputs": []}]}],
+    }  # fmt: skip
+    assert aligned(old, mini).answers["double"].found is Found.NAME
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "not valid JSON (line 1"),
+        (b'{"cells": [', "not valid JSON"),
+        (b"\xff\xfe\x00", "not text"),
+        (b"[1, 2]", "not a notebook"),
+        (b'{"cells": 3}', "not a notebook"),
+        (b"[" * 200_000, "nested"),
+        (b'{"cells": []}', "none of its cells defines an exercise"),
+        (b'{"cells": [], "metadata": {"autograder": {"unit": "77_gone"}}}', "'77_gone', which this course does not have"),
+        (b'{"cells": [1, null, {"source": 3}, {"cell_type": 7, "source": ["x", 1]}]}', "none of its cells"),
+    ],
+)
+def test_the_unreadable_get_a_sentence(data: bytes, sentence: str, mini: Course) -> None:
+    with pytest.raises(Unreadable) as problem:
+        identify(*read_notebook(data), mini)
+    assert sentence in str(problem.value)
+
+
+def test_a_notebook_of_100_mb_is_refused_unread(tmp_path: Path) -> None:
+    large = tmp_path / "large.ipynb"
+    with large.open("wb") as file:
+        file.truncate(100 << 20)
+    with pytest.raises(Unreadable, match="100 MB and the limit is 32 MB"):
+        submission.read_file(large)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=15,
+)
+CELL = st.fixed_dictionaries(
+    {},
+    optional={
+        "cell_type": st.sampled_from(["code", "markdown", "raw"]) | JSON,
+        "source": st.sampled_from([DOUBLE, ["def double(x):\n", "  return x"], "class double: pass", "double = 1"]) | JSON,
+        "id": st.sampled_from(["exercise-double", "cell-002"]) | JSON,
+        "metadata": st.just({"autograder": {"role": "exercise", "name": "double"}})
+        | st.fixed_dictionaries({"autograder": JSON}) | JSON,
+    },
+)  # fmt: skip
+
+
+@given(st.lists(CELL | JSON, max_size=6), JSON)
+@settings(max_examples=400, deadline=None, derandomize=True)
+def test_any_json_is_aligned_or_refused(mini: Course, cells: list[Any], metadata: Any) -> None:
+    try:
+        handed_in = aligned({"cells": cells, "metadata": metadata}, mini)
+    except Unreadable as problem:
+        assert str(problem)
+        return
+    assert set(handed_in.answers) == {"double", "quadruple"}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("F.dropout2d(x)", ["dropout2d"]),
+        ("torch.nn.functional.dropout2d(x)", ["dropout2d"]),
+        ("nn.Dropout2d(0.5)(x)", ["Dropout2d"]),
+        ("from torch.nn import Dropout2d as D\nD(0.5)", ["Dropout2d"]),
+        ("from torch.nn.functional import dropout2d\ndropout2d(x)", ["dropout2d"]),
+        ("class A(nn.Dropout2d): pass", ["Dropout2d"]),
+        ("getattr(nn, 'Dropout2d')(0.5)", ["Dropout2d"]),
+        ("isinstance(m, nn.Dropout2d)", []),
+        ("def dropout2d(x): return x\ndropout2d(x)", []),
+        ("self.dropout2d(x)", []),
+        ("# F.dropout2d(x)\n'F.dropout2d(x)'", []),
+    ],
+)
+def test_library_versions_are_named(code: str, expected: list[str]) -> None:
+    assert [u.name for u in source.library_calls(code, ("dropout2d", "Dropout2d"))] == expected
+
+
+def test_definitions_only_keeps_lines_where_they_were() -> None:
+    code = "import os\nx = train()\n\n@decorated\ndef f():\n    return 1\nprint(f())\nK: int = 3\na = 1; b = run()"
+    kept = source.definitions_only(code)
+    assert kept.split("\n") == ["import os", "", "", "@decorated", "def f():", "    return 1", "", "K: int = 3"]
+
+
+def test_unusual_is_for_the_instructors_eye() -> None:
+    code = "import os, math\nfrom socket import socket\ntorch.equal = f\nopen('x')\nf.__globals__"
+    assert [u.name for u in source.unusual(code)] == ["os", "socket", "torch.equal = …", "open()", "__globals__"]

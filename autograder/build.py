@@ -71,7 +71,7 @@ def build(unit: Unit, execute: bool = True) -> None:
     if execute or _code(solution) != _code(_existing(unit.solution_path)):
         client = NotebookClient(
             solution, timeout=CELL_TIMEOUT_S, kernel_name="python3", store_widget_state=True,
-            resources={"metadata": {"path": str(unit.solution_path.parent)}},
+            resources={"metadata": {"path": str(unit.solution_path.parent)}}, extra_arguments=["--log-level=ERROR"],
         )  # fmt: skip
         client.execute()
         _tidy(solution)

@@ -91,7 +91,8 @@ def encode(message: object) -> bytes:
 
 
 def _dump_tensor(tensor: torch.Tensor) -> tuple[bytes, list[Any]]:
-    if tensor.layout is not torch.strided or tensor.is_meta or tensor.dtype not in _DTYPE_NAMES or tensor.dim() > MAX_DIMENSIONS:
+    strided = tensor.layout is torch.strided and not tensor.is_meta
+    if not strided or tensor.dtype not in _DTYPE_NAMES or tensor.dim() > MAX_DIMENSIONS:
         raise Unencodable(f"a tensor of layout {tensor.layout}, dtype {tensor.dtype}, {tensor.dim()} dimensions")
     if tensor.numel() * tensor.element_size() > MAX_TENSORS:
         raise WireError(f"a tensor of shape {tuple(tensor.shape)} is too large to send")

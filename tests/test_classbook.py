@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from autograder.classbook import class_table, mistake_groups, write_csv
+from autograder.classbook import class_table, first_thing, mistake_groups, write_csv
 from autograder.report import Diagnosis, Report, WrittenReport
 from tests.reports import CONTROLS, HOSTILE, exercise, report, saying, unreadable
 
@@ -101,6 +101,18 @@ def test_table_fits_and_shows_what_matters(width: int) -> None:
     for part in ("ada", "16/16", "✓ ✓", "9/16", "✓ ◐", "SpatialD", "bo", "not graded", "Not isolated"):
         assert part in text, part
     assert "━" * 10 in text
+
+
+def test_the_first_thing_to_know_is_about_the_first_exercise_not_solved() -> None:
+    broken = exercise("Layer", 0, 9, sentence="Your cell Layer stopped with NameError: name 'x'")
+    assert first_thing(report("ada", exercise(), broken)) == broken.sentence
+    assert first_thing(report("ada", exercise(points=1), broken)) == "channel_mask: something is off"
+    assert (
+        first_thing(report("ada", exercise(points=1, diagnosis=PER_ELEMENT)))
+        == f"channel_mask: {PER_ELEMENT.explanation}"
+    )
+    assert first_thing(report("ada", exercise())) == "all solved"
+    assert first_thing(unreadable()) == "the file is not valid JSON"
 
 
 def test_a_bar_is_full_for_all_points_only() -> None:

@@ -71,6 +71,13 @@ def test_a_page_says_what_there_is_to_say() -> None:
     assert [image["alt"] for image in page.images] == ["Images side by side: x, output"]
 
 
+def test_a_message_is_said_once_an_exercise() -> None:
+    failed = [check(Status.FAILED, message="the mean is off") for _ in range(3)]
+    html = render(report("ada", exercise(points=0, sentence="something else", checks=failed)))
+    assert html.count("The mean is off.") == 1
+    assert html.count("The same again.") == 2
+
+
 def test_a_run_without_isolation_says_so() -> None:
     page = Page(render(report("ada", exercise(), isolated=False)))
     assert "Not isolated" in page

@@ -14,7 +14,8 @@ from autograder.draw import Draw
 @check("accuracy", points=1)
 def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """It agrees with the reference solution on batches of many sizes, dtypes and magnitudes."""
-    for dtype, scale in ((torch.float32, 1.0), (torch.float64, 1e4), (torch.float16, 10.0), (torch.bfloat16, 1e-3)):
+    # Spacings at which the probabilities of a row differ too, for whoever looks at those.
+    for dtype, scale in ((torch.float32, 1.0), (torch.float32, 1e-3), (torch.float64, 1e4), (torch.float16, 10.0)):
         examples, classes = draw.sizes(2, 4, 40)
         # Permutations of distinct numbers, exact in every dtype: no ties.
         ranks = torch.stack([draw.permutation(classes) for _ in range(examples)])

@@ -363,9 +363,9 @@ class RescaledTwice(_Layer):
 
 @mistake("SpatialDropout2d")
 class RescaledByTheObservedShare(_Layer):
-    """You divide by the share of channels that happened to be kept. Then a channel's scale depends on what became of all the
-    others, and the expectation is no longer exact: divide by the probability of keeping one, 1 - p, which is known
-    beforehand.
+    """You divide by the share of channels that happened to be kept. Then the scale changes from call to call, and an example's
+    output depends on what was dropped in all the others. Divide by the probability of keeping a channel, which is known
+    beforehand: with independent coins, that makes the mean right.
     """
 
     def drop(self, x: Tensor) -> Any:

@@ -18,13 +18,14 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from autograder.cells import KEY, Role, solution_lines, strip_solution
+from autograder.cells import BEGIN, END, KEY, Role, solution_lines, strip_solution
 from autograder.checks import fingerprint, run_checks
 from autograder.course import Course, CourseError, Manifest, Unit, Worth
 from autograder.mistakes import Entry, KnownMistake
 from autograder.student import local_student
 
 WRITTEN_STUB = "*Write your answer here.*"
+MODEL_ANSWER = "**A model answer.**"
 WRITTEN_POINTS = 2
 FINGERPRINT_SEED = "fingerprint"
 CELL_TIMEOUT_S = 300
@@ -87,7 +88,7 @@ def build(unit: Unit, execute: bool = True) -> None:
 
 def notebooks(unit: Unit) -> tuple[Any, Any]:
     """Return the solution notebook, without outputs, and the release notebook, made from the unit's source."""
-    source = jupytext.read(unit.source_path, fmt="py:percent")
+    source = _read_source(unit)
     about = source.metadata.get("jupyter", {}).get(KEY) or source.metadata.get(KEY) or {}
     metadata = {
         KEY: {"schema": 1, "unit": unit.stem, **about},
@@ -114,8 +115,8 @@ def notebooks(unit: Unit) -> tuple[Any, Any]:
             raise BuildError(
                 f"{where}: a solution region belongs in exercise and written cells, and each of these has one"
             )
-        for notebook, shown in ((solution, text), (release, stub)):
-            make = nbformat.v4.new_markdown_cell if cell.cell_type == "markdown" else nbformat.v4.new_code_cell
+        for notebook, shown in ((solution, _readable(text, role)), (release, stub)):
+            make: Any = nbformat.v4.new_markdown_cell if cell.cell_type == "markdown" else nbformat.v4.new_code_cell
             made = make(shown, metadata=json.loads(json.dumps(ours)))
             made["id"] = identity
             notebook.cells.append(made)
@@ -167,7 +168,7 @@ def verify(course: Course) -> list[Problem]:
                 problems.append(
                     Problem(f"{path.parent.parent.name}/checks/{path.name}", "is stale: run `autograder build`")
                 )
-        for cell in solution.cells:
+        for cell in _read_source(unit).cells:
             telling.update({x: unit.stem for x in solution_lines(cell.source) if len(x) >= _LEAST_TELLING})
     problems += [
         Problem(str(path.relative_to(course.notebooks.parent)), f"holds a line of {telling[line]}'s solution: {line}")
@@ -198,6 +199,10 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _strings(inner)
+
+
+def _read_source(unit: Unit) -> Any:
+    return jupytext.read(unit.source_path, fmt="py:percent")
 
 
 def _role(metadata: Any, where: str) -> tuple[Role, str]:
@@ -236,6 +241,11 @@ def _cell_metadata(unit: Unit, cell: Any, role: Role, name: str, identity: str) 
         ours["editable"] = False
         ours["deletable"] = False
     return ours
+
+
+def _readable(text: str, role: Role) -> str:
+    """Return a cell's text for instructors: markers stay in code, where nbgrader reads them, and would be headings in prose."""
+    return text.replace(BEGIN, MODEL_ANSWER).replace(END, "") if role is Role.WRITTEN else text
 
 
 def _unfold_hints(unit: Unit, text: str, where: str) -> str:

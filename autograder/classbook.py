@@ -58,7 +58,7 @@ def class_table(reports: Iterable[Report]) -> Table:
     caption = "A mark for each exercise: ✓ all points, ◐ some, ✗ none, ○ not started"
     if any(r.state is State.GRADED and not r.isolated for r in rows):
         caption += "\nNot isolated: this code ran without the sandbox"
-    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("Student", min_width=12)
     table.add_column("Points", no_wrap=True, justify="right", min_width=6)
     table.add_column("", no_wrap=True, min_width=_BAR)
@@ -102,14 +102,16 @@ def in_order(reports: Iterable[Report]) -> Sequence[Report]:
 
 
 def first_thing(report: Report) -> str:
-    """Return the sentence about the first exercise that is not solved: its diagnosis, where there is one."""
+    """Return what to know of the first exercise that is not solved: its known mistake, else its sentence."""
     if report.state is not State.GRADED:
         return report.sentence
     for exercise in report.exercises:
         if exercise.points < exercise.max_points:
-            said = exercise.diagnosis.explanation if exercise.diagnosis else exercise.sentence
+            if exercise.diagnosis:
+                return f"{exercise.diagnosis.mistake}: {exercise.diagnosis.explanation}"
             # A sentence that begins with the name, or with "Your cell" and the name, needs it no second time.
-            return said if exercise.name in said.split(":")[0] else f"{exercise.name}: {said}"
+            named = exercise.name in exercise.sentence.split(":")[0]
+            return exercise.sentence if named else f"{exercise.name}: {exercise.sentence}"
     return "all solved"
 
 

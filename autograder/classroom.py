@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def find_submissions(paths: Sequence[Path]) -> list[Entry]:
     for path in paths:
         if not path.exists():
             raise ClassroomError(f"{path} does not exist: name a notebook, or a folder of submissions")
-        found = [Entry(path.stem, path)] if path.is_file() else list(_in_folder(path))
+        found = [Entry(_text(path.stem), path)] if path.is_file() else list(_in_folder(path))
         if path.is_file() and path.suffix != ".ipynb":
             raise ClassroomError(f"{path} is not a notebook: its name should end in .ipynb")
         if not found:
@@ -74,7 +75,7 @@ def _in_folder(folder: Path) -> Iterator[Entry]:
         linked = any(p.is_symlink() for p in (path, *path.parents) if p.is_relative_to(root) and p != root)
         if hidden or linked or not path.is_file():
             continue
-        yield Entry(path.stem if len(inside.parts) == 1 else inside.parts[0], path)
+        yield Entry(_text(path.stem if len(inside.parts) == 1 else inside.parts[0]), path)
 
 
 def new_seed() -> str:
@@ -92,7 +93,7 @@ def grade_all(
             data: bytes | Unreadable = read_file(entry.path)
         except Unreadable as problem:
             data = problem
-        report = grade(data, entry.student, course, sandbox, seed, entry.path.name)
+        report = grade(data, entry.student, course, sandbox, seed, _text(entry.path.name))
         if unit is not None and report.unit not in ("", unit.stem):
             continue
         key = (report.student, report.unit)
@@ -164,6 +165,11 @@ def grade_class(
     if not reports:
         raise ClassroomError(f"none of the submissions is of unit {unit.stem if unit else ''}")
     return reports
+
+
+def _text(name: str) -> str:
+    """Return a file's name as text that can be written anywhere; bytes that are not UTF-8 are escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _file_name(text: str) -> str:

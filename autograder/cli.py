@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from autograder.course import Course, CourseError
+from autograder.text import one_line
 
 app = typer.Typer(
     help="Build a course's notebooks and grade its submissions.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -29,7 +30,7 @@ Solutions = Annotated[Path | None, typer.Option(help="The instructors' folder. [
 def grade(
     submissions: Annotated[list[Path], typer.Argument(help="Notebooks, or folders of them, one a student.")],
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("results"),
-    unit: Annotated[str | None, typer.Option(help="Grade this unit only, such as 03_spatial_dropout.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Grade this unit only, by its stem, as `units` lists them.")] = None,
     seed: Annotated[str | None, typer.Option(help="Draw the inputs of an earlier run again.")] = None,
     fail_under: Annotated[float, typer.Option(help="Exit with 1 if a submission has fewer per cent.")] = 0.0,
     unsandboxed: Annotated[bool, typer.Option(help="Run code that you trust without isolation.")] = False,
@@ -52,7 +53,7 @@ def grade(
             task = bar.add_task("grading", total=None, student="starting the sandbox")
 
             def show(done: int, total: int, student: str) -> None:
-                bar.update(task, completed=done, total=total, student=escape(student))
+                bar.update(task, completed=done, total=total, student=escape(one_line(student)))
 
             reports = classroom.grade_class(
                 submissions, course, lambda: open_sandbox(course, isolated=not unsandboxed), out, only, seed, show
@@ -65,12 +66,12 @@ def grade(
     _out.print(
         f"Feedback  {out / 'feedback'}/*.html\nMarks     {out / 'grades.csv'}\nDetails   {out}/*.json", highlight=False
     )
-    broken = [f"{r.student}: {b}" for r in reports for b in r.broken]
+    broken = [one_line(f"{r.student}: {b}") for r in reports for b in r.broken]
     for line in broken:
         _err.print(f"A check did not run, which is the course's fault: {line}", style="bold red", markup=False)
     below = [r for r in reports if 100 * r.points < fail_under * r.max_points or (fail_under and not r.max_points)]
     for r in below:
-        _err.print(f"{r.student}: {r.sentence}", markup=False, highlight=False)
+        _err.print(one_line(f"{r.student}: {r.sentence}"), markup=False, highlight=False)
     raise typer.Exit(1 if broken or below else 0)
 
 
@@ -138,7 +139,7 @@ def _sentences(*expected: type[Exception]) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        _err.print(f"autograder: {error}", markup=False, highlight=False, soft_wrap=True)
+        _err.print(f"autograder: {one_line(str(error), limit=2000)}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         _err.print("autograder: stopped by you; what was finished before is kept")

@@ -115,10 +115,15 @@ class Unit:
         return _read_cells(self.release_path)
 
     @cached_property
+    def solution_cells(self) -> list[Cell]:
+        """The cells of the solution notebook."""
+        return _read_cells(self.solution_path)
+
+    @cached_property
     def reference(self) -> SimpleNamespace:
         """The solution's own namespace: setup and exercise cells, executed here. Trusted code."""
         namespace: dict[str, Any] = {"__name__": f"_reference_{self.stem}"}
-        for cell in _read_cells(self.solution_path):
+        for cell in self.solution_cells:
             if cell.role in (Role.SETUP, Role.EXERCISE):
                 exec(compile(cell.source, f"<reference {self.stem} {cell.name}>", "exec"), namespace)
         return SimpleNamespace(**namespace)

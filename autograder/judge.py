@@ -18,9 +18,10 @@ from autograder.report import CheckReport, Diagnosis, ExerciseReport, Report, St
 from autograder.sandbox import Sandbox
 from autograder.student import Student, StudentError, StudentGone
 from autograder.submission import Answer, Found, Program, Submission, Unreadable, align, identify, read_notebook
+from autograder.wire import WireError
 
-GIVE_UP_AFTER = 2
-"""Unanswered checks of one exercise after which the rest of its checks are skipped, to bound the time."""
+PATIENCE_AFTER_HANG_S = 0.5
+"""Seconds for one answer once an exercise has hung: a hundred times what a right one takes, and it bounds the time."""
 MOST_LOST_CELLS = 4
 """Cells that may end the process before the rest of a learner's own cells are left out, likewise."""
 
@@ -141,10 +142,13 @@ class _Examination:
         found = static_uses or sorted(library)
         report = _summarise(exercise, answer, outcomes, stand_ins=list(stood_in), library=found)
         label = f"your cell {exercise.name}"
+        if answer.renamed and not report.points:
+            report.sentence = answer.note
         if label in self.failed:
-            report.notes.append(self.failed[label])
             if report.points < report.max_points:
                 report.sentence = self.failed[label]
+            else:
+                report.notes.append(self.failed[label])
         known = [m for m in self.unit.graded_manifest.mistakes if m.exercise == exercise.name]
         guess = diagnose(fingerprint(outcomes), known) if report.points < report.max_points and not found else None
         if guess is not None:
@@ -154,25 +158,24 @@ class _Examination:
     def _run(self, exercise: Exercise, checks: Sequence[Check]) -> tuple[list[Outcome], set[str]]:
         outcomes: list[Outcome] = []
         library: set[str] = set()
-        unanswered = 0
+        patience: float | None = None
         for check in checks:
-            if unanswered >= GIVE_UP_AFTER:
-                reason = f"not run: {unanswered} checks of this exercise had no answer before"
-                outcomes.append(Outcome(check, Status.SKIPPED, "skipped", reason))
-                continue
-            student = self._ready()
+            student = self._ready(patience)
             student.watch, student.library = exercise.forbids, library
             try:
                 outcomes.append(run_check(check, student, self.seed, self.unit.reference))
             except StudentGone as gone:
-                unanswered += 1
                 outcomes.append(Outcome(check, Status.GONE, f"gone:{gone.code}", str(gone)))
+                if gone.code == "timeout":
+                    patience = PATIENCE_AFTER_HANG_S
                 self._restart(self.replaced)
+        if patience is not None:  # the next exercise is not to blame
+            self._restart(self.replaced)
         return outcomes, library
 
     # -- the student process -----------------------------------------------------------------------------------------
 
-    def _ready(self) -> Student:
+    def _ready(self, patience: float | None = None) -> Student:
         """Return a student in which every cell has run; cells that end the process are left out and noted."""
         while self.student is None:
             process = self.sandbox.open()
@@ -180,6 +183,8 @@ class _Examination:
             student = Student(process)
             if self._run_cells(student):
                 self.student = student
+                if patience is not None:
+                    process.answer_s = patience
         return self.student
 
     def _restart(self, replaced: tuple[str, ...]) -> None:
@@ -195,7 +200,13 @@ class _Examination:
             try:
                 student.run(program.label, program.source)
             except StudentError as error:
-                self.failed[key] = _cell_sentence(program, error)
+                self.failed[key] = f"{_subject(program)} {_what_stopped(error)}"
+            except WireError:
+                size = len(program.source) / 2**20
+                self.failed[key] = (
+                    f"{_subject(program)} is too large to run ({size:.1f} MB): is there data pasted into it?"
+                )
+                self.skipped.add(key)
             except StudentGone as gone:
                 self.failed[key] = f"{_subject(program)} could not be run to its end: {gone}"
                 self.skipped.add(key)
@@ -245,12 +256,10 @@ def _subject(program: Program) -> str:
     return "the set-up cell" if program.label == "set-up" else f"{program.label[0].upper()}{program.label[1:]}"
 
 
-def _cell_sentence(program: Program, error: StudentError) -> str:
-    if "SyntaxError" in error.types:
-        return f"{_subject(program)} is not valid Python: {error.message}"
-    return f"{_subject(program)} stopped with {error}" + (
-        f" in line {error.line}: `{error.source}`" if error.line else ""
-    )
+def _what_stopped(error: StudentError) -> str:
+    place = f" (line {error.line}: `{error.source}`)" if error.line and error.source else ""
+    verb = "is not valid Python" if "SyntaxError" in error.types else "stopped with " + error.types[0]
+    return f"{verb}: {error.message}{place}" if error.message else f"{verb}{place}"
 
 
 def preload_modules(course: Course) -> list[str]:

@@ -30,6 +30,8 @@ StandIn = Callable[[str, list[Any], dict[str, Any]], Any]
 
 _TEXT_LIMIT = 2000
 _DEPTH_LIMIT = 20
+_RESERVE = 16 << 20
+"""Bytes held back, so that there is room to say that the memory is used up."""
 
 
 class ProbeServer:
@@ -51,17 +53,20 @@ class ProbeServer:
         self._overlay = dict(overlay or {})
         self._stand_in = stand_in
         self._objects: dict[int, Any] = {}
+        self._reserve = b""
         self._identities = itertools.count(1)  # never reused, so a stale reference cannot name a new object
 
     def answer(self, message: Message) -> Message:
         """Return `{"value": …}`, or `{"error": …}` when the learner's code raised."""
         operation = getattr(self, f"_do_{message.pop('op')}")
         try:
+            self._reserve = self._reserve or bytes(_RESERVE)
             return {"value": operation(**message)}
         except (KeyboardInterrupt, GeneratorExit):
             raise
         # The learner's code may raise anything, SystemExit included.
         except BaseException as error:
+            self._reserve = b""
             return {"error": describe_error(error)}
 
     # -- operations --------------------------------------------------------------------------------------------------
@@ -217,7 +222,8 @@ def describe_error(error: BaseException) -> dict[str, Any]:
         message = ""
     where, line = "", 0
     if isinstance(error, SyntaxError):
-        where, line = str(error.filename or ""), error.lineno or 0
+        # Its own text repeats file and line.
+        where, line, message = str(error.filename or ""), error.lineno or 0, str(error.msg)[:_TEXT_LIMIT]
     else:
         for frame, number in traceback.walk_tb(error.__traceback__):
             if (

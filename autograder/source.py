@@ -12,6 +12,8 @@ _UNUSUAL_MODULES = frozenset(
     "shutil signal socket subprocess sys tempfile threading urllib".split()
 )
 _UNUSUAL_CALLS = frozenset("__import__ compile eval exec exit globals input locals open quit vars".split())
+_WRAPPERS = ("time", "timeit", "capture", "prun")
+"""Cell magics whose body is Python that runs as if they were not there."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ def parse(source: str) -> ast.Module | None:
 
 
 def plain_python(source: str) -> str:
-    """Return the cell with IPython's magics turned into calls of `get_ipython()`, line by line where it needs it."""
+    """Return the cell as plain Python: magics become calls of `get_ipython()`, and a `%%time` above a cell goes."""
+    first, newline, rest = source.lstrip("\n").partition("\n")
+    if first.startswith("%%") and first[2:].split(" ")[0] in _WRAPPERS:
+        return plain_python(newline + rest)  # the empty line keeps the numbers of those below
     if parse(source) is not None or not any(line.lstrip()[:1] in tuple("%!?") for line in source.splitlines()):
         return source
     from IPython.core.inputtransformer2 import TransformerManager

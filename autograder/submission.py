@@ -31,13 +31,14 @@ class Found(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a learner handed in for one exercise or written question."""
+    """What a learner handed in for one exercise or written question; `renamed` if its cell defines something else."""
 
     name: str
     found: Found
     source: str = ""
     untouched: bool = False
     note: str = ""
+    renamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,8 +184,10 @@ def _find_exercise(original: Cell, code: list[Cell]) -> tuple[Answer, int | None
         if candidates:
             cell = code[candidates[-1]]
             untouched = cell.source.strip() == stub
-            note = "" if untouched else f"its cell no longer defines {name}: was it renamed?"
-            return Answer(name, found, cell.source, untouched, note), candidates[-1]
+            # A cell that does not parse will say so itself when it is run.
+            renamed = not untouched and static.parse(static.plain_python(cell.source)) is not None
+            note = f"its cell no longer defines {name}: was it renamed?" if renamed else ""
+            return Answer(name, found, cell.source, untouched, note, renamed), candidates[-1]
     return Answer(name, Found.MISSING, note=f"no cell defines {name}: was the cell deleted?"), None
 
 

@@ -98,7 +98,7 @@ def test_table_fits_and_shows_what_matters(width: int) -> None:
     ]
     text = shown(reports, width)
     assert all(len(line) <= width for line in text.splitlines())
-    for part in ("ada", "16/16", "✓ ✓", "9/16", "✓ ◐", "SpatialD", "bo", "not graded", "Not isolated"):
+    for part in ("ada", "16/16", "✓ ✓", "9/16", "✓ ◐", "per_element", "bo", "not graded", "Not isolated"):
         assert part in text, part
     assert "━" * 10 in text
 
@@ -107,10 +107,8 @@ def test_the_first_thing_to_know_is_about_the_first_exercise_not_solved() -> Non
     broken = exercise("Layer", 0, 9, sentence="Your cell Layer stopped with NameError: name 'x'")
     assert first_thing(report("ada", exercise(), broken)) == broken.sentence
     assert first_thing(report("ada", exercise(points=1), broken)) == "channel_mask: something is off"
-    assert (
-        first_thing(report("ada", exercise(points=1, diagnosis=PER_ELEMENT)))
-        == f"channel_mask: {PER_ELEMENT.explanation}"
-    )
+    known = exercise(points=1, diagnosis=PER_ELEMENT)
+    assert first_thing(report("ada", known)) == "per_element: The mask is drawn for each pixel."
     assert first_thing(report("ada", exercise())) == "all solved"
     assert first_thing(unreadable()) == "the file is not valid JSON"
 

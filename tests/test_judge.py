@@ -72,9 +72,7 @@ def test_two_wrongs_that_make_a_right_are_right(graded: Grade) -> None:
 
 def test_no_reference_is_in_the_students_process(graded: Grade) -> None:
     """What stands in is a question to the judge: its source is this engine's, not the solution's."""
-    spy = (
-        "import inspect\ndef quadruple(x):\n    raise ValueError(inspect.getsource(double) + str(double.__closure__))"
-    )
+    spy = "import inspect\ndef quadruple(x):\n    raise ValueError(inspect.getsource(double) + str(double.__closure__))"
     sentence = exercise(graded(double="def double(x):\n    return 0", quadruple=spy), "quadruple").sentence
     assert "twice_what_was_given" not in sentence
 
@@ -105,7 +103,7 @@ def test_the_library_version_is_noticed_at_run_time(graded: Grade) -> None:
     ("source", "sentence"),
     [
         ("def double(x):\n    return 2 *", "is not valid Python"),
-        ("raise RuntimeError('no')\n" + DOUBLE, "stopped with RuntimeError: no in line 1"),
+        ("raise RuntimeError('no')\n" + DOUBLE, "stopped with RuntimeError: no (line 1: `raise RuntimeError('no')`)"),
         ("import os\nos._exit(0)", "ended the Python process itself"),
         ("import ctypes\nctypes.string_at(0)", "crashed"),
         ("def dubble(x): pass", "renamed"),
@@ -142,7 +140,27 @@ def test_objects_that_lie_fool_nobody(graded: Grade) -> None:
     assert exercise(graded(double=liar), "double").points <= 1
 
 
-@pytest.mark.parametrize("value", ["None", "'yes'", "x[0]", "x * float('nan')", "x.double()[:0]", "lambda: 1", "[x] * 3"])
+def test_a_hang_costs_the_check_that_caused_it(graded: Grade) -> None:
+    hang = "def double(x):\n    while x.numel() > 100: pass\n    return 2 * x"
+    double = exercise(graded(double=hang), "double")
+    assert [c.status for c in double.checks] == [Status.PASSED, Status.PASSED, Status.GONE]
+    assert "loop" in double.sentence
+
+
+def test_a_cell_of_20_mb_is_refused_in_a_sentence(graded: Grade) -> None:
+    report = graded(double="#" * 20_000_000 + "\n" + DOUBLE, quadruple="def quadruple(x):\n    return 4 * x")
+    assert "too large" in exercise(report, "double").sentence
+    assert exercise(report, "quadruple").points == 2
+
+
+def test_a_learner_who_breaks_python_is_told_so(graded: Grade) -> None:
+    double = exercise(graded(double="import builtins\nbuiltins.isinstance = None\n" + DOUBLE), "double")
+    assert "leave builtins" in double.sentence
+
+
+@pytest.mark.parametrize(
+    "value", ["None", "'yes'", "x[0]", "x * float('nan')", "x.double()[:0]", "lambda: 1", "[x] * 3"]
+)
 def test_any_answer_is_a_failure_with_a_sentence(graded: Grade, value: str) -> None:
     double = exercise(graded(double=f"def double(x):\n    return {value}"), "double")
     assert not any(c.status is Status.BROKEN for c in double.checks)

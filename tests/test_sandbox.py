@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,11 +136,13 @@ for root, folders, files in os.walk("/"):
         if not name.endswith((".py", ".ipynb", ".json")): continue
         try: text = open(os.path.join(root, name), errors="replace").read()
         except OSError: continue
-        if "twice_what_was" + "_given" in text or "agrees_with" + "_the_reference" in text: found.append(os.path.join(root, name))
+        if "twice_what_was" + "_given" in text or "agrees_with" + "_the_reference" in text: found.append((root, name))
 assert not found, found
 assert any("00_mini" in f for _, _, fs in os.walk(NOTEBOOKS) for f in fs)
 """.replace("NOTEBOOKS", repr(str(mini.notebooks)))  # the walk did reach the course
-    with Sandbox([mini.notebooks], [mini.solutions] if mini.solutions else [], ["torch"], Limits(answer_s=60)) as patient:
+    with Sandbox(
+        [mini.notebooks], [mini.solutions] if mini.solutions else [], ["torch"], Limits(answer_s=60)
+    ) as patient:
         assert attempt(patient, source) == "ok"
 
 
@@ -220,19 +223,25 @@ def test_forbidden_namespaces_are_said_in_a_sentence(
     fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setattr(launch, "find_bubblewrap", lambda: str(fake))
-    with pytest.raises(SandboxUnavailable, match="forbids user namespaces.*--unsandboxed"):
+    with pytest.raises(SandboxUnavailable, match=r"forbids user namespaces.*--unsandboxed"):
         open_sandbox(mini)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can forbid namespaces to a child for real")
 def test_namespaces_that_the_kernel_forbids(mini: Course) -> None:
     """The real thing: in a user namespace whose limit on further ones is 0, bubblewrap cannot start."""
-    code = (
-        "from autograder.cli import app; app(['grade', %r, '--notebooks', %r, '--out', '/tmp/none'])"
-        % (str(mini.unit("00_mini").release_path), str(mini.notebooks))
-    )  # fmt: skip
-    script = f"echo 0 > /proc/sys/user/max_user_namespaces && exec {os.sys.executable} -c \"$0\""  # type: ignore[attr-defined]
-    done = subprocess.run(["unshare", "-Ur", "sh", "-c", script, code], capture_output=True, text=True, cwd=ROOT)
+    arguments = [
+        "grade",
+        str(mini.unit("00_mini").release_path),
+        "--notebooks",
+        str(mini.notebooks),
+        "--out",
+        "/tmp/none",
+    ]
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$0" -m autograder "$@"'
+    done = subprocess.run(
+        ["unshare", "-Ur", "sh", "-c", script, sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 2, done.stderr
     assert "forbids user namespaces" in done.stderr
     assert "Traceback" not in done.stderr

@@ -93,7 +93,8 @@ def test_setup_is_restored_and_training_is_not_run(answer: Callable[..., Any], m
     notebook = answer(double=DOUBLE)
     setup = next(c for c in notebook.cells if "import torch" in c.source)
     setup.source = "import torch\ntorch.manual_seed = None"
-    notebook.cells.append(nbformat.v4.new_code_cell("from math import pi\nSCALE = 3\nhelper = lambda: 1\nfor i in range(9**9): pass"))
+    own = "from math import pi\nSCALE = 3\nhelper = lambda: 1\nfor i in range(9**9): pass"
+    notebook.cells.append(nbformat.v4.new_code_cell(own))
     handed_in = aligned(notebook, mini)
     ran = sources(handed_in)
     assert "manual_seed" not in ran
@@ -110,6 +111,13 @@ def test_magics_are_no_syntax_error(answer: Callable[..., Any], mini: Course) ->
     program = next(p for p in handed_in.programs if p.exercise == "double")
     compile(program.source, "x", "exec")
     assert "return 2 * x" in program.source
+
+
+def test_a_timed_cell_is_its_body(answer: Callable[..., Any], mini: Course) -> None:
+    handed_in = aligned(answer(double="%%time\n" + DOUBLE), mini)
+    program = next(p for p in handed_in.programs if p.exercise == "double")
+    assert program.source == "\n" + DOUBLE  # with its lines where they were
+    assert not handed_in.answers["double"].note
 
 
 def test_format_3_is_read(mini: Course) -> None:
@@ -130,7 +138,10 @@ def test_format_3_is_read(mini: Course) -> None:
         (b'{"cells": 3}', "not a notebook"),
         (b"[" * 200_000, "nested"),
         (b'{"cells": []}', "none of its cells defines an exercise"),
-        (b'{"cells": [], "metadata": {"autograder": {"unit": "77_gone"}}}', "'77_gone', which this course does not have"),
+        (
+            b'{"cells": [], "metadata": {"autograder": {"unit": "77_gone"}}}',
+            "'77_gone', which this course does not have",
+        ),
         (b'{"cells": [1, null, {"source": 3}, {"cell_type": 7, "source": ["x", 1]}]}', "none of its cells"),
     ],
 )
@@ -168,12 +179,12 @@ CELL = st.fixed_dictionaries(
 @given(st.lists(CELL | JSON, max_size=6), JSON)
 @settings(max_examples=400, deadline=None, derandomize=True)
 def test_any_json_is_aligned_or_refused(mini: Course, cells: list[Any], metadata: Any) -> None:
+    handed_in: Submission | None
     try:
         handed_in = aligned({"cells": cells, "metadata": metadata}, mini)
     except Unreadable as problem:
-        assert str(problem)
-        return
-    assert set(handed_in.answers) == {"double", "quadruple"}
+        handed_in, reason = None, str(problem)
+    assert reason if handed_in is None else set(handed_in.answers) == {"double", "quadruple"}
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,7 @@ class StudentProcess:
     """The transport to one forked child: see `autograder.student.Transport`.
 
     Attributes:
+        answer_s: seconds for one answer; the sandbox's limit at first.
         stand_ins: right versions of exercises, for `replace`; called here, in the judge, on what the child sends.
     """
 
@@ -245,6 +246,7 @@ class StudentProcess:
         self._channel = channel
         self._gone: StudentGone | None = None
         self._asked = 0
+        self.answer_s = sandbox.limits.answer_s
         self.stand_ins: StandIns = {}
 
     def request(self, message: Message) -> Message:
@@ -256,7 +258,7 @@ class StudentProcess:
         if self._gone is not None:
             raise self._gone
         frame = wire.encode(message)
-        deadline = time.monotonic() + self._sandbox.limits.answer_s
+        deadline = time.monotonic() + self.answer_s
         try:
             if select.select([self._channel], [], [], 0)[0] and self._channel.recv(1, socket.MSG_PEEK):
                 raise StudentGone("protocol", "the code answered before it was asked")
@@ -330,6 +332,12 @@ def _obituary(status: int) -> StudentGone:
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         return StudentGone("crash", f"the Python interpreter crashed ({name}): this code broke it from the inside")
     code = os.WEXITSTATUS(status)
+    if code == warm.OUT_OF_MEMORY:
+        return StudentGone("memory", "the code used up the memory of one submission: does something grow without end?")
+    if code == warm.BROKEN_SERVER:
+        return StudentGone(
+            "exit", "the code changed functions that Python itself needs: leave builtins and modules alone"
+        )
     return StudentGone(
         "exit", f"the code ended the Python process itself (exit status {code}): remove the call that exits"
     )

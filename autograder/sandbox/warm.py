@@ -33,6 +33,9 @@ ALIVE = -1
 """In place of a wait status: the child was still running when it was ended."""
 BASELINE = struct.Struct(">Q")
 
+BROKEN_SERVER, OUT_OF_MEMORY = 70, 71
+"""Exit statuses of a child whose own server failed, after sysexits.h's EX_SOFTWARE and EX_OSERR."""
+
 _CHANNEL_FD = 3
 _GRACE_S = 0.1
 
@@ -128,6 +131,10 @@ def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: str,
         status = 0
     except (EOFError, BrokenPipeError, ConnectionResetError):
         status = 0  # the judge hung up: all is said
+    except MemoryError:
+        status = OUT_OF_MEMORY
+    except BaseException:  # what the server is made of was changed by the learner's code
+        status = BROKEN_SERVER
     finally:
         os._exit(status)
 

@@ -31,7 +31,6 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
-    "legend.frameon": False,
     "lines.linewidth": 1.8,
 }
 DPI = 110
@@ -105,7 +104,7 @@ def map_rows(rows: Mapping[str, Tensor], unit: str = "activation") -> Figure:
             axis.set_yticks([])
             axis.grid(False)
             if line is axes[0]:
-                axis.set_title(f"channel {channel}", fontsize=8)
+                axis.set_title(f"map {channel + 1}", fontsize=8)
         line[0].set_ylabel(name, fontsize=8.5)
     figure.colorbar(drawn, ax=[axis for line in axes for axis in line], label=unit, fraction=0.03, pad=0.01)
     return figure
@@ -123,7 +122,7 @@ def lines(
         )  # fmt: skip
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axis.set_xticks(list(x))
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return figure
 
 
@@ -134,12 +133,12 @@ def curves(runs: Mapping[str, Sequence[History]], metrics: Sequence[str] = ("tra
         runs: {name: histories, one a seed}; at least two seeds and equally many epochs.
         metrics: names of `History`'s fields, or "gap".
     """
-    figure, [axes] = grid(1, len(metrics), 4.1 * len(metrics), 3.4)
+    figure, [axes] = grid(1, len(metrics), 3.3 * len(metrics), 3.3)
     for axis, metric in zip(axes, metrics, strict=True):
         for index, (name, histories) in enumerate(runs.items()):
             _mean_and_band(axis, histories, metric, name, index)
         axis.set(xlabel="epoch", ylabel=LABELS.get(metric, metric))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs), frameon=False)
     return figure
 
 
@@ -175,7 +174,7 @@ def gap_curves(histories: Sequence[History]) -> Figure:
         for index, split in enumerate(("train", "validation")):
             _mean_and_band(axis, histories, f"{split}_{quantity}", {"train": "training"}.get(split, split), index)
         axis.set(xlabel="epoch", ylabel=LABELS[f"validation_{quantity}"].removeprefix("validation "))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 

@@ -121,6 +121,7 @@ print("labels:", four_labels.tolist())
 #
 # Replace the line with `raise` by your own code, then run the cell and the check below it.
 
+
 # %% exercise="accuracy"
 def accuracy(logits: Tensor, target: Tensor) -> float:
     """The fraction of examples whose largest logit is that of their class.
@@ -141,6 +142,7 @@ def accuracy(logits: Tensor, target: Tensor) -> float:
     correct = logits.argmax(dim=1) == target
     return float(correct.float().mean())
     ### END SOLUTION
+
 
 # %% [markdown]
 # <!-- hints: accuracy -->
@@ -218,8 +220,8 @@ if ready(accuracy):
 # %% [markdown]
 # In the figure a line is the mean over the three seeds and the band one standard deviation to each side. We measured
 # an accuracy of 0.106 ± 0.006 before training; after it 0.826 ± 0.007 on validation images and 0.942 ± 0.015 on the
-# training images, a gap of nearly twelve percentage points. The losses tell the same story earlier: from about the
-# fifth epoch the training loss runs away from the validation loss, which in the end hardly falls any more.
+# training images, a gap of nearly twelve percentage points. The losses tell the same story: from about the fifth
+# epoch the two part, and after the twelfth the validation loss no longer falls, while the training loss goes on.
 #
 # **That gap is what this course is about.** Regularization is whatever narrows it by giving up some of what the
 # network can learn by heart, in the hope (which is to be checked, each time) that the curve of the validation images

@@ -99,11 +99,11 @@ print(f"no dropout: {x.flatten().tolist()}, sum of each channel {x.sum(dim=(2, 3
 #   = \underbrace{n\,\delta x}_{\text{without dropout}}\cdot\;
 #   \frac{\bar m}{1-p}, \qquad \bar m = \frac1n\sum_i m_i .$$
 #
-# With separate coins $\bar m$ is close to $1-p$: its standard deviation is only $\sqrt{p(1-p)/n}$. In the
-# paper's convention, without the division, every gradient is thus about $(1-p)$ times what it was, which is nothing but
-# a *smaller learning rate*. In ours it is about what it was, with a relative noise of $\sqrt{p/((1-p)\,n)}$: for $p =
-# 0.2$ and a 3 × 3 window, 17 %. Either way the weight never has to do without its input, and no information is gone.
-# With one coin for the channel $\bar m$ is 0 or 1: now and then the weight gets nothing at all, and what the
+# With separate coins $\bar m$ is close to $1-p$: its standard deviation is only $\sqrt{p(1-p)/n}$. In the convention
+# of the paper's time, without the division, every gradient is thus about $(1-p)$ times what it was, which is nothing
+# but a *smaller learning rate*. In ours it is about what it was, with a relative noise of $\sqrt{p/((1-p)\,n)}$: for
+# $p = 0.2$ and a 3 × 3 window, 17 %. Either way the weight never has to do without its input, and no information is
+# gone. With one coin for the channel $\bar m$ is 0 or 1: now and then the weight gets nothing at all, and what the
 # channel said has to be learned by others too. That is what dropout was invented for.
 #
 # ### Check it on three pixels
@@ -222,6 +222,7 @@ q2.compare(
 # neighbours that survived. Of the variance of the dropped pixels, what fraction does that simplest of guesses
 # explain?
 
+
 # %% tags=["nbval-ignore-output"]
 def explained_by_neighbours(maps: Tensor, p: float) -> float:
     """1 - (squared error of the guess) / (variance of what was dropped), averaged over the channels that live."""
@@ -260,6 +261,7 @@ for name, m in blocks.items():
 # PyTorch's [broadcasting](https://docs.pytorch.org/docs/stable/notes/broadcasting.html) use one coin for a whole map?
 # And what has to change if the channels are the last dimension?
 
+
 # %% exercise="channel_mask"
 def channel_mask(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
     """Draw one coin for each channel of each example: 0 (drop) with probability p, else 1 (keep).
@@ -285,6 +287,7 @@ def channel_mask(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
     # Uniforms of x's dtype would do for float32, but those of bfloat16 are too coarse for a small p.
     return torch.rand(shape, device=x.device) >= p
     ### END SOLUTION
+
 
 # %% [markdown]
 # <!-- hints: channel_mask -->
@@ -326,6 +329,7 @@ if ready(channel_mask):
 # The layer is a thin thing around the mask, but it makes promises, and most slips are made in those: what happens in
 # evaluation, at $p = 0$, at $p = 1$, with a wrong $p$, with an input of the wrong shape. Read the docstring as a
 # contract.
+
 
 # %% exercise="SpatialDropout2d"
 class SpatialDropout2d(nn.Module):
@@ -369,6 +373,7 @@ class SpatialDropout2d(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}, channel_dim={self.channel_dim}"
+
 
 # %% [markdown]
 # <!-- hints: SpatialDropout2d -->
@@ -529,6 +534,7 @@ if ready(channel_mask, SpatialDropout2d):
 # Find the $p$ at which *you* can no longer tell what the image shows, for pixels and for channels. Why is it so
 # different for rows?
 
+
 # %% tags=["nbval-ignore-output"]
 def drop_rows(x: Tensor, p: float) -> Tensor:
     """Drop rows of pixels: the library's layer takes dimension 1 for the channels, so it is given the rows there."""
@@ -617,8 +623,8 @@ if ready(channel_mask, SpatialDropout2d):
 # ## Further reading
 #
 # - J. Tompson et al., *Efficient Object Localization Using Convolutional Networks*, 2015,
-#   [arXiv:1411.4280](https://arxiv.org/abs/1411.4280). Section 3.2 is a page and a half; the argument on correlated
-#   gradients is there. Note what it is applied to: maps of many pixels, in a network that says *where* something is.
+#   [arXiv:1411.4280](https://arxiv.org/abs/1411.4280). Section 3.2 is short and holds the argument on
+#   correlated gradients. Note what it is applied to: maps of many pixels, in a network that says *where* something is.
 # - N. Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, JMLR 2014,
 #   [online](https://jmlr.org/papers/v15/srivastava14a.html): where it began. Its $p$ is the probability of keeping.
 # - G. Ghiasi, T.-Y. Lin and Q. V. Le, *DropBlock*, 2018, [arXiv:1810.12890](https://arxiv.org/abs/1810.12890):

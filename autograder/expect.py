@@ -30,7 +30,7 @@ __all__ = [
     "tensor", "that", "unchanged",
 ]  # fmt: skip
 
-_AXES = {"N": "batch", "C": "channel", "H": "height", "W": "width"}
+_AXES = {"N": "example", "C": "channel", "H": "height", "W": "width"}
 
 
 class Failure(AssertionError):
@@ -274,7 +274,7 @@ def constant_zero_pattern(y: Any, over: Sequence[str], layout: str = "NCHW", cod
 
     Args:
         y: an output for an input without zeros.
-        over: axis names, out of "batch", "channel", "height", "width".
+        over: axis names, out of "example", "channel", "height", "width".
         layout: one letter an axis of y.
         code: the failure's code; the letters of the axes along which zeros vary are added to it.
 

@@ -182,7 +182,9 @@ def _outgoing(value: Any, keep: Callable[[object], Reference] | None = None, dep
     if isinstance(value, torch.Tensor):
         plain = value.detach().as_subclass(torch.Tensor)
         return plain.requires_grad_(value.requires_grad) if plain.is_floating_point() else plain
-    # numpy's float64 is a float, and an IntEnum an int, but only the exact types may cross.
+    if isinstance(value, numpy.generic):
+        value = value.item()
+    # An IntEnum is an int, but only the exact types may cross.
     if isinstance(value, float):
         return float(value)
     if isinstance(value, int) and abs(int(value)) < 2**63:

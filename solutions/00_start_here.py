@@ -79,7 +79,11 @@ doctor()
 
 # %%
 data = load()
-for name, split in (("training", data.train), ("validation", data.validation), ("test", data.test)):
+for name, split in (
+    ("training", data.train),
+    ("validation", data.validation),
+    ("test", data.test),
+):
     print(f"{name:11} images {tuple(split.images.shape)}   labels {tuple(split.labels.shape)}")
 print("classes:", ", ".join(f"{k} {name}" for k, name in enumerate(data.class_names)))
 
@@ -91,7 +95,10 @@ print("classes:", ", ".join(f"{k} {name}" for k, name in enumerate(data.class_na
 # %%
 first = data.train.first(30)
 titles = [data.class_names[k] for k in first.labels.tolist()]
-show(images(data.pixels(first.images), titles), "Thirty small grey pictures of clothes, three of each of ten classes.")
+show(
+    images(data.pixels(first.images), titles),
+    "Thirty small grey pictures of clothes, three of each of ten classes.",
+)
 
 # %% [markdown]
 # Each column is one class. Look at *pullover*, *coat* and *shirt*: some of them you would not tell apart yourself, and
@@ -111,7 +118,9 @@ show(images(data.pixels(first.images), titles), "Thirty small grey pictures of c
 # on.
 
 # %%
-four_logits = torch.tensor([[2.0, 0.1, -1.0], [0.3, 0.2, 0.1], [-3.0, -1.0, -2.0], [5.0, 9.0, 7.0]])
+four_logits = torch.tensor(
+    [[2.0, 0.1, -1.0], [0.3, 0.2, 0.1], [-3.0, -1.0, -2.0], [5.0, 9.0, 7.0]]
+)
 four_labels = torch.tensor([0, 2, 1, 1])
 print(four_logits)
 print("labels:", four_labels.tolist())
@@ -135,8 +144,8 @@ def accuracy(logits: Tensor, target: Tensor) -> float:
         - target: (N,)
 
     Returns:
-        A fraction between 0 and 1, as a Python float (a tensor of no dimensions will do). What happens when two logits
-        of a row are equal is up to you.
+        A fraction between 0 and 1, as a Python float (a tensor of no dimensions will do). What
+        happens when two logits of a row are equal is up to you.
     """
     ### BEGIN SOLUTION
     correct = logits.argmax(dim=1) == target
@@ -176,8 +185,13 @@ untrained = predict(
 
 # %%
 gap = predict(
-    "After training: how does the accuracy on the training images compare with that on validation images?",
-    ["it is the same, within a percentage point", "it is higher by several points", "it is lower by several points"],
+    "After training: how does the accuracy on the training images compare with that on "
+    "validation images?",
+    [
+        "it is the same, within a percentage point",
+        "it is higher by several points",
+        "it is lower by several points",
+    ],
     mine=None,
 )
 
@@ -190,9 +204,13 @@ if ready(accuracy):
     for seed in SEEDS:
         torch.manual_seed(seed)
         model = SmallCNN()
-        before.append(accuracy(logits_of(model, small.validation.images), small.validation.labels))
+        before.append(
+            accuracy(logits_of(model, small.validation.images), small.validation.labels)
+        )
         histories.append(train(model, small, EPOCHS, seed=seed))
-        after.append(accuracy(logits_of(model, small.validation.images), small.validation.labels))
+        after.append(
+            accuracy(logits_of(model, small.validation.images), small.validation.labels)
+        )
         on_training.append(accuracy(logits_of(model, small.train.images), small.train.labels))
     print(f"accuracy, mean ± standard deviation over {len(SEEDS)} seeds")
     measured = {
@@ -203,13 +221,19 @@ if ready(accuracy):
     for name, values in measured.items():
         mean, spread = mean_and_spread([float(value) for value in values])
         print(f"{name:26} {mean:.3f} ± {spread:.3f}")
-    show(gap_curves(histories), "Loss and accuracy by epoch: training ends better than validation.")
+    show(
+        gap_curves(histories),
+        "Loss and accuracy by epoch: training ends better than validation.",
+    )
 
 # %% tags=["nbval-ignore-output"]
 if ready(accuracy):
     chance, difference = sum(before) / len(SEEDS), (sum(on_training) - sum(after)) / len(SEEDS)
     untrained.compare(
-        min("abc", key=lambda letter: abs(float(chance) - {"a": 0.0, "b": 0.1, "c": 0.5}[letter])),
+        min(
+            "abc",
+            key=lambda letter: abs(float(chance) - {"a": 0.0, "b": 0.1, "c": 0.5}[letter]),
+        ),
         "It answers without regard to the label, and one label in ten fits by chance.",
     )
     gap.compare(

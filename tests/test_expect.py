@@ -269,7 +269,7 @@ def test_constant_zero_pattern_names_the_axes(sizes: tuple[int, ...], letters: s
     y = maps(8, 12, 5, 7) * mask
     y = y if layout == "NCHW" else y.movedim(1, -1)
     found = fails(
-        f"there:{letters}", "one decision for each batch and channel",
+        f"there:{letters}", "one decision for each example and channel",
         lambda: expect.constant_zero_pattern(y, over=WHOLE, layout=layout, code="there"),
     )  # fmt: skip
     assert ("also changes along" in found.message) == bool({"H", "W"} & set(letters))

@@ -38,6 +38,8 @@ BROKEN_SERVER, OUT_OF_MEMORY = 70, 71
 
 _CHANNEL_FD = 3
 _GRACE_S = 0.1
+_LAZY = ("torch.fx.experimental.symbolic_shapes",)
+"""What torch imports at the first gradient, sympy with it: a quarter of a second that no fork should spend."""
 
 
 class Channel:
@@ -95,9 +97,9 @@ def main() -> None:
 
 
 def _warm_up(preload: list[str]) -> list[str]:
-    """Import modules, and run the paths of torch that are slow the first time. Returns what could not be imported."""
+    """Import modules; return what could not be imported, with the reason."""
     failed = []
-    for name in preload:
+    for name in (*preload, *_LAZY):
         try:
             importlib.import_module(name)
         # A course may name a module that this machine lacks; the cell that needs it will say so.

@@ -86,7 +86,7 @@ def mask_is_zeros_and_ones(student: Any, draw: Draw) -> None:
     expect.unchanged(x, seen.arguments[0], "x")
 
 
-@check("channel_mask", points=1)
+@check("channel_mask", points=2)
 def mask_has_one_coin_per_channel(student: Any, draw: Draw) -> None:
     """There is one coin for each example and each channel, whatever the pixel."""
     x, p = draw.signed(*FIRST), draw.probability()
@@ -131,7 +131,7 @@ def mask_follows_channel_dim(student: Any, draw: Draw) -> None:
 # -- SpatialDropout2d ----------------------------------------------------------------------------------------------------
 
 
-@check("SpatialDropout2d", points=1)
+@check("SpatialDropout2d", points=3)
 def drops_whole_channels(student: Any, draw: Draw) -> None:
     """In training, a channel of an example is zero at every pixel or at none."""
     x, p = draw.signed(*FIRST), draw.probability()
@@ -147,7 +147,7 @@ def drops_a_share_p(student: Any, draw: Draw) -> None:
         expect.drop_rate(_output(_layer(student, p=p), x), p)
 
 
-@check("SpatialDropout2d", points=1)
+@check("SpatialDropout2d", points=2)
 def rescales_what_is_kept(student: Any, draw: Draw) -> None:
     """What is kept is x / (1 - p), exactly, so that the mean over many draws is x."""
     x, p = draw.signed(*FIRST), draw.probability()
@@ -158,7 +158,7 @@ def rescales_what_is_kept(student: Any, draw: Draw) -> None:
     expect.scale(y, x, p)
 
 
-@check("SpatialDropout2d", points=1)
+@check("SpatialDropout2d", points=2)
 def changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
     """In evaluation mode the output is the input, whatever p is; back in training mode it drops again."""
     x, p = draw.signed(*FIRST), draw.probability()
@@ -174,7 +174,7 @@ def changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
     expect.that(drops, "train_again", "back in training mode, nothing was dropped any more")
 
 
-@check("SpatialDropout2d", points=1)
+@check("SpatialDropout2d", points=2)
 def draws_coins_afresh(student: Any, draw: Draw) -> None:
     """Coins of different examples, channels and calls have nothing to do with each other."""
     x, p = draw.signed(*MANY), draw.probability()
@@ -186,7 +186,7 @@ def draws_coins_afresh(student: Any, draw: Draw) -> None:
     expect.fresh(first, second, p, elsewhere)
 
 
-@check("SpatialDropout2d", points=1)
+@check("SpatialDropout2d", points=2)
 def serves_channels_last(student: Any, draw: Draw) -> None:
     """With channel_dim=-1, maps (batch, height, width, channels) lose whole channels."""
     x, p = draw.signed(*LAST), draw.probability()

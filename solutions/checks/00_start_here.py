@@ -15,7 +15,12 @@ from autograder.draw import Draw
 def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """It agrees with the reference solution on batches of many sizes, dtypes and magnitudes."""
     # Spacings at which the probabilities of a row differ too, for whoever looks at those.
-    for dtype, scale in ((torch.float32, 1.0), (torch.float32, 1e-3), (torch.float64, 1e4), (torch.float16, 10.0)):
+    for dtype, scale in (
+        (torch.float32, 1.0),
+        (torch.float32, 1e-3),
+        (torch.float64, 1e4),
+        (torch.float16, 10.0),
+    ):
         # A prime number of examples: no share of them is one half or has two decimals. And never as many classes.
         examples = (7, 11, 13, 17, 19, 23, 29, 31)[draw.integer(0, 7)]
         classes = draw.integer(4, 40)
@@ -29,4 +34,8 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
         target[order == 1] = (ranks == classes - 2).float().argmax(1)[order == 1]
         expected = float(reference.accuracy(logits.clone(), target.clone()))
         result = expect.call(student.accuracy, logits, target, what="accuracy")
-        expect.close(result, expected, f"the accuracy of {examples} examples and {classes} classes in {dtype}")
+        expect.close(
+            result,
+            expected,
+            f"the accuracy of {examples} examples and {classes} classes in {dtype}",
+        )

@@ -15,7 +15,7 @@ from autograder import expect
 from autograder.checks import check
 from autograder.draw import Draw
 
-AXES = {"N": "batch", "C": "channel", "H": "height", "W": "width"}
+AXES = {"N": "example", "C": "channel", "H": "height", "W": "width"}
 PLACES = (("NCHW", 1), ("NHWC", -1), ("NHWC", 3), ("NCHW", -3))
 
 # Calls and coins a call. Total agreement, where a coin is shared or a mask kept, is beyond every bound: 480 of 480 pairs,
@@ -27,12 +27,20 @@ CALLS, COINS = 40, 24
 @check("channel_mask", points=1)
 def mask_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """For any shape, layout and dtype, masks vary as the reference's do, and their coins stay independent over many calls."""
-    for (layout, dim), dtype in zip(PLACES, (torch.float32, torch.float64, torch.float16, torch.bfloat16), strict=True):
+    for (layout, dim), dtype in zip(
+        PLACES, (torch.float32, torch.float64, torch.float16, torch.bfloat16), strict=True
+    ):
         x, p = draw.signed(*_shape(draw, layout), dtype=dtype), draw.probability()
         mask = expect.mixed(
-            lambda x=x, p=p, dim=dim: _broadcast(expect.call(student.channel_mask, x, p, channel_dim=dim), x)
+            lambda x=x, p=p, dim=dim: _broadcast(
+                expect.call(student.channel_mask, x, p, channel_dim=dim), x
+            )
         )
-        expect.that(bool(((mask == 0) | (mask == 1)).all()), "values", "the mask should hold only 0 and 1")
+        expect.that(
+            bool(((mask == 0) | (mask == 1)).all()),
+            "values",
+            "the mask should hold only 0 and 1",
+        )
         right = reference.channel_mask(x, p, channel_dim=dim).broadcast_to(x.shape)
         expect.constant_zero_pattern(mask, _constant_axes(right == 0, layout), layout)
     x, p = draw.signed(1, COINS, 2, 3), draw.probability()
@@ -40,13 +48,17 @@ def mask_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> 
     expect.independent(torch.cat([expect.decisions(m) for m in masks]), p, ("call", "coin"))
 
 
-@check("SpatialDropout2d", points=1)
+@check("SpatialDropout2d", points=2)
 def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """For any shape, layout, dtype and p, output and gradient are those of the reference where both keep a channel."""
-    for (layout, dim), dtype in zip(PLACES, (torch.float32, torch.float64, torch.float32, torch.float64), strict=True):
+    for (layout, dim), dtype in zip(
+        PLACES, (torch.float32, torch.float64, torch.float32, torch.float64), strict=True
+    ):
         shape, p = _shape(draw, layout), draw.probability()
         x, g = draw.signed(*shape, dtype=dtype), draw.signed(*shape, dtype=dtype)
-        layer = expect.made(student.SpatialDropout2d, p=p, channel_dim=dim, what="SpatialDropout2d")
+        layer = expect.made(
+            student.SpatialDropout2d, p=p, channel_dim=dim, what="SpatialDropout2d"
+        )
         expect.tensor(layer(x), "the output", shape=shape)
         seen = student.observe(layer, x.clone().requires_grad_(), cotangent=g)
         y = expect.tensor(seen.output, "the output", shape=shape)
@@ -59,12 +71,19 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
         right = right.detach()
         # 153 channels or more, each kept by both with probability 0.36 at least: none of them with 1e-29.
         both = ((y != 0) & (right != 0)).double()
-        expect.close(y * both, right * both, "the output, where it and the reference's are not zero,")
+        expect.close(
+            y * both, right * both, "the output, where it and the reference's are not zero,"
+        )
         both = ((gradient != 0) & (slope != 0)).double()
         expect.close(
-            gradient * both, slope * both, "the gradient, where it and the reference's are not zero,", "gradient"
+            gradient * both,
+            slope * both,
+            "the gradient, where it and the reference's are not zero,",
+            "gradient",
         )
-        another = expect.mixed(lambda layer=layer, x=x: expect.tensor(layer(x), "the output", shape=x.shape))
+        another = expect.mixed(
+            lambda layer=layer, x=x: expect.tensor(layer(x), "the output", shape=x.shape)
+        )
         expect.constant_zero_pattern(another, _constant_axes(right == 0, layout), layout)
 
 
@@ -83,13 +102,19 @@ def _shape(draw: Draw, layout: str) -> list[int]:
     Zeros of a right answer fail to vary along the batch or the channels with (0.2^9 + 0.8^9)^17 < 1e-14 at most. Neither
     number of channels divides that of the pixels: a mix-up of the two would go unseen.
     """
-    sizes = dict(zip("HW", draw.sizes(2, 2, 6), strict=True), N=draw.integer(9, 14), C=17 + 2 * draw.integer(0, 1))
+    sizes = dict(
+        zip("HW", draw.sizes(2, 2, 6), strict=True),
+        N=draw.integer(9, 14),
+        C=17 + 2 * draw.integer(0, 1),
+    )
     return [sizes[letter] for letter in layout]
 
 
 def _constant_axes(zero: Tensor, layout: str) -> list[str]:
     """Return the names of the axes along which the reference's zeros are the same."""
-    return [AXES[x] for d, x in enumerate(layout) if not bool((zero != zero.narrow(d, 0, 1)).any())]
+    return [
+        AXES[x] for d, x in enumerate(layout) if not bool((zero != zero.narrow(d, 0, 1)).any())
+    ]
 
 
 def _broadcast(mask: Any, x: Tensor) -> Tensor:
@@ -98,5 +123,6 @@ def _broadcast(mask: Any, x: Tensor) -> Tensor:
         return mask.broadcast_to(x.shape)
     except RuntimeError:
         raise expect.Failure(
-            "shape", f"the mask's shape, {tuple(mask.shape)}, does not broadcast to that of x, {tuple(x.shape)}"
+            "shape",
+            f"the mask's shape, {tuple(mask.shape)}, does not broadcast to that of x, {tuple(x.shape)}",
         ) from None

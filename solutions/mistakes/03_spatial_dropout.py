@@ -524,7 +524,11 @@ class NotPermutedBack(_Layer):
     """
 
     def drop(self, x: Tensor) -> Any:
-        return super().drop(x) if self.channel_dim in (1, -3) else super().drop(x).permute(0, 3, 1, 2)
+        return (
+            super().drop(x)
+            if self.channel_dim in (1, -3)
+            else super().drop(x).permute(0, 3, 1, 2)
+        )
 
 
 @mistake("SpatialDropout2d")
@@ -548,7 +552,9 @@ class RescalesChannelsFirstOnly(_Layer):
     """
 
     def drop(self, x: Tensor) -> Any:
-        return super().drop(x) if self.channel_dim in (1, -3) or self.p == 1 else x * self.mask(x)
+        return (
+            super().drop(x) if self.channel_dim in (1, -3) or self.p == 1 else x * self.mask(x)
+        )
 
 
 @mistake("SpatialDropout2d")
@@ -834,16 +840,24 @@ class ByLoops(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 4:
-            raise ValueError(f"batch, channels, height and width are needed, got {tuple(x.shape)}.")
+            raise ValueError(
+                f"batch, channels, height and width are needed, got {tuple(x.shape)}."
+            )
         if not self.training:
             return 1 * x
         examples = []
         for example in x:
             maps = []
-            for single in example.unbind(self.channel_dim - 1 if self.channel_dim > 0 else self.channel_dim):
+            for single in example.unbind(
+                self.channel_dim - 1 if self.channel_dim > 0 else self.channel_dim
+            ):
                 dropped = self.p == 1 or torch.rand(1).item() < self.p
                 maps.append(torch.zeros_like(single) if dropped else single / (1 - self.p))
-            examples.append(torch.stack(maps, self.channel_dim - 1 if self.channel_dim > 0 else self.channel_dim))
+            examples.append(
+                torch.stack(
+                    maps, self.channel_dim - 1 if self.channel_dim > 0 else self.channel_dim
+                )
+            )
         return torch.stack(examples)
 
 
@@ -878,7 +892,9 @@ class ByWhere(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 4:
-            raise ValueError(f"expected (N, C, H, W) or (N, H, W, C), got a tensor of shape {tuple(x.shape)}")
+            raise ValueError(
+                f"expected (N, C, H, W) or (N, H, W, C), got a tensor of shape {tuple(x.shape)}"
+            )
         if not self.training:
             return x
         p = float(self.p)
@@ -917,7 +933,9 @@ class ByComplement(nn.Module):
         if not x.dim() == 4:
             raise ValueError(f"{x.shape} is no batch of maps")
         if self.training and self.p > 0:
-            dropped = torch.bernoulli(torch.full(_sizes(x, self.channel_dim), float(self.p))).expand(x.shape)
+            dropped = torch.bernoulli(
+                torch.full(_sizes(x, self.channel_dim), float(self.p))
+            ).expand(x.shape)
             wide = x if x.dtype is torch.float64 else x.float()
             return (wide * (1 - dropped) / (1 - min(self.p, 0.999999))).to(x.dtype)
         return x

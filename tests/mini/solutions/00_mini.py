@@ -28,6 +28,7 @@ def double(x: torch.Tensor) -> torch.Tensor:
 # %% check="double"
 check(double)
 
+
 # %% exercise="quadruple"
 def quadruple(x: torch.Tensor) -> torch.Tensor:
     """Return four times x."""

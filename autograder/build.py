@@ -57,11 +57,11 @@ def sources(course: Course) -> list[Unit]:
     return [unit for unit in course.units.values() if unit.source_path.exists()]
 
 
-def build(unit: Unit, execute: bool = True) -> None:
+def build(unit: Unit, execute: bool = False) -> None:
     """Write everything that is made from a unit's source.
 
     Args:
-        execute: run the solution notebook anew; otherwise its outputs are kept where its code is unchanged.
+        execute: run the solution notebook anew even where neither its code nor its checks have changed.
 
     Raises:
         BuildError: the source breaks a rule.
@@ -69,21 +69,28 @@ def build(unit: Unit, execute: bool = True) -> None:
     """
     solution, release = notebooks(unit)
     _write(unit.release_path, nbformat.writes(release) + "\n")
-    if execute or _code(solution) != _code(_existing(unit.solution_path)):
-        client = NotebookClient(
-            solution, timeout=CELL_TIMEOUT_S, kernel_name="python3", store_widget_state=True,
-            resources={"metadata": {"path": str(unit.solution_path.parent)}}, extra_arguments=["--log-level=ERROR"],
-        )  # fmt: skip
-        client.execute()
-        _tidy(solution)
-    else:
-        _keep_outputs(_existing(unit.solution_path), solution)
+    before = _existing(unit.solution_path)
+    executed = all(cell.execution_count for cell in before.cells if cell.cell_type == "code" and cell.source)
+    if same := executed and _code(solution) == _code(before):
+        _keep_outputs(before, solution)
     _write(unit.solution_path, nbformat.writes(solution) + "\n")
-    # Read again: the reference of the graded-only checks is the notebook just written.
-    fresh = Unit(unit.stem, unit.notebooks, unit.solutions)
-    public, graded = manifests(fresh)
-    _write(unit.manifest_path, _manifest_text(public))
-    _write(unit.graded_manifest_path, _manifest_text(graded))
+    # Read anew: the reference of the graded-only checks is the notebook just written. What `check` shows when that is
+    # executed depends on the manifest, so it comes first.
+    for path, manifest in _manifest_paths(Unit(unit.stem, unit.notebooks, unit.solutions)):
+        text = manifest.model_dump_json(indent=1) + "\n"
+        same = same and path.exists() and path.read_text(encoding="utf-8") == text
+        _write(path, text)
+    if execute or not same:
+        _execute(solution, unit.solution_path.parent)
+        _write(unit.solution_path, nbformat.writes(solution) + "\n")
+
+
+def _execute(notebook: Any, folder: Path) -> None:
+    NotebookClient(
+        notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", store_widget_state=True,
+        resources={"metadata": {"path": str(folder)}}, extra_arguments=["--log-level=ERROR"],
+    ).execute()  # fmt: skip
+    _tidy(notebook)
 
 
 def notebooks(unit: Unit) -> tuple[Any, Any]:
@@ -163,8 +170,8 @@ def verify(course: Course) -> list[Problem]:
             problems.append(
                 Problem(f"solutions/{unit.solution_path.name}", "differs from its source: run `autograder build`")
             )
-        for path, manifest in zip((unit.manifest_path, unit.graded_manifest_path), manifests(unit), strict=True):
-            if not path.exists() or path.read_text("utf-8") != _manifest_text(manifest):
+        for path, manifest in _manifest_paths(unit):
+            if not path.exists() or path.read_text("utf-8") != manifest.model_dump_json(indent=1) + "\n":
                 problems.append(
                     Problem(f"{path.parent.parent.name}/checks/{path.name}", "is stale: run `autograder build`")
                 )
@@ -273,8 +280,8 @@ def _known(entry: Entry, seen: dict[str, str]) -> KnownMistake:
     return KnownMistake(name=entry.name, exercise=entry.exercise, explanation=entry.explanation, fingerprint=seen)
 
 
-def _manifest_text(manifest: Manifest) -> str:
-    return manifest.model_dump_json(indent=1) + "\n"
+def _manifest_paths(unit: Unit) -> list[tuple[Path, Manifest]]:
+    return list(zip((unit.manifest_path, unit.graded_manifest_path), manifests(unit), strict=True))
 
 
 def _existing(path: Path) -> Any:

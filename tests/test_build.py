@@ -27,7 +27,7 @@ def test_built_twice_is_byte_identical(copy: Course) -> None:
     before = unit.release_path.read_bytes()
     for path in (unit.release_path, unit.manifest_path, unit.graded_manifest_path):
         path.unlink()
-    build.build(unit, execute=False)
+    build.build(unit)
     assert unit.release_path.read_bytes() == before
     assert build.verify(copy) == []
 
@@ -50,8 +50,17 @@ def test_nothing_of_a_solution_is_in_the_release(mini: Course) -> None:
 def test_outputs_are_kept_where_the_code_is_the_same(copy: Course) -> None:
     unit = copy.unit("00_mini")
     before = unit.solution_path.read_bytes()
-    build.build(unit, execute=False)
+    build.build(unit)
     assert unit.solution_path.read_bytes() == before
+
+
+def test_outputs_follow_the_checks(copy: Course) -> None:
+    """What `check` prints in the solution notebook depends on the points, which may change without its code."""
+    path = copy.notebooks / "checks" / "00_mini.py"
+    path.write_text(path.read_text().replace('@check("double", points=1)', '@check("double", points=5)'))
+    fresh = Course.open(copy.notebooks, copy.solutions)
+    build.build(fresh.unit("00_mini"))
+    assert "double: 7 of 7 points" in fresh.unit("00_mini").solution_path.read_text()
 
 
 def test_a_stale_notebook_is_found(copy: Course) -> None:

@@ -73,22 +73,30 @@ class KnownMistake(BaseModel):
 
 
 def diagnose(observed: Mapping[str, str], known: Sequence[KnownMistake]) -> KnownMistake | None:
-    """Return the known mistake whose fingerprint is most like what was observed, or None if none is much like it.
+    """Return the known mistake that explains what was observed, or None: no lead is better than a wrong one.
 
-    Similarity is the mean over every check that fails in either of 1 (same code), 1/2 (other code of the same family, the
-    part before the colon), 1/4 (fails in both) or 0 (fails in one alone).
+    First the one whose fingerprint is most alike, if it is alike enough. Else learners have made several mistakes at once:
+    of those whose whole fingerprint is among what was observed, the one that explains most, if that is half of it.
     """
     best = max(known, key=lambda k: similarity(observed, k.fingerprint), default=None)
-    return best if best is not None and similarity(observed, best.fingerprint) >= LIKELY else None
+    if best is not None and similarity(observed, best.fingerprint) >= LIKELY:
+        return best
+    contained = [k for k in known if k.fingerprint and k.fingerprint.items() <= observed.items()]
+    largest = max(contained, key=lambda k: len(k.fingerprint), default=None)
+    return largest if largest is not None and 2 * len(largest.fingerprint) >= len(observed) else None
 
 
 def similarity(observed: Mapping[str, str], expected: Mapping[str, str]) -> float:
-    """Return how alike two fingerprints are, from 0 to 1; 0 if both are empty."""
+    """Return how alike two fingerprints are, from 0 to 1; 0 if both are empty.
+
+    The mean, over every check that fails in either, of 1 (same code), 1/2 (other code of the same family, the part before
+    the colon), 1/4 (fails in both) or 0 (fails in one alone).
+    """
     names = observed.keys() | expected.keys()
     if not names:
         return 0.0
     total = 0.0
-    for name in names & observed.keys() & expected.keys():
+    for name in observed.keys() & expected.keys():
         seen, known = observed[name], expected[name]
         total += 1.0 if seen == known else 0.5 if seen.split(":")[0] == known.split(":")[0] else 0.25
     return total / len(names)

@@ -13,9 +13,8 @@ from reglab.data import Data, Split
 Loss = Callable[[Tensor, Tensor], Tensor]
 MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
 
-MEASURED = (
-    1000  # training images that are measured after an epoch; measuring all of them would cost as much as training
-)
+# Measuring all training images after each epoch would cost as much as training on them.
+MEASURED = 1000
 
 
 @dataclass

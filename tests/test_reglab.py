@@ -1,0 +1,280 @@
+"""The small library that the notebooks import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from reglab import data, make_data, models, plots, predict, training, widgets
+from reglab.doctor import doctor
+from torch import nn
+
+FULL = Path("/usr/share/datasets/fashion-mnist")
+
+
+def in_a_new_process(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_it_is_light_and_makes_torchvision_importable() -> None:
+    in_a_new_process(
+        "import sys, reglab\n"
+        "assert not {'torchvision', 'matplotlib', 'ipywidgets'} & set(sys.modules)\n"
+        "import torchvision; from torchvision.ops import StochasticDepth; from torchvision import datasets"
+    )
+
+
+def test_schemas_are_declared_only_where_they_are_missing() -> None:
+    """Beside a torchvision whose operators exist, nothing is declared; twice is once."""
+    in_a_new_process(
+        "import torch\n"
+        "theirs = torch.library.Library('torchvision', 'DEF')\n"
+        "for name in ('nms', 'qnms'): theirs.define(name + '(Tensor dets, Tensor scores, float t) -> Tensor')\n"
+        "import reglab; from reglab._torchvision import make_importable\n"
+        "assert not make_importable()\n"
+        "assert 'float t)' in str(torch.ops.torchvision.nms.default._schema)"
+    )
+
+
+# -- data ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def embedded() -> data.Data:
+    return data.load()
+
+
+def test_embedded_images_are_balanced_and_normalised(embedded: data.Data) -> None:
+    sizes = [len(s) for s in (embedded.train, embedded.validation, embedded.test)]
+    assert sizes == [4000, 1000, 2000]
+    for split in (embedded.train, embedded.validation, embedded.test):
+        assert split.images.shape[1:] == (1, 28, 28)
+        assert (split.images.dtype, split.labels.dtype) == (torch.float32, torch.int64)
+        assert split.labels.bincount().tolist() == [len(split) // 10] * 10
+        assert split.first(30).labels.bincount().tolist() == [3] * 10
+    assert abs(float(embedded.train.images.mean())) < 1e-5
+    assert abs(float(embedded.train.images.std(correction=0)) - 1) < 1e-5
+    pixels = embedded.pixels(embedded.test.images)
+    assert float(pixels.min()) >= 0
+    assert float(pixels.max()) == pytest.approx(1, abs=1e-5)
+
+
+def test_splits_share_no_image(embedded: data.Data) -> None:
+    splits = (embedded.train, embedded.validation, embedded.test)
+    seen = [{image.numpy().tobytes() for image in split.images} for split in splits]
+    assert len(set.union(*seen)) == sum(map(len, seen))
+
+
+@pytest.mark.skipif(not FULL.is_dir(), reason="apt install dataset-fashion-mnist, which CI does")
+def test_embedded_images_are_made_from_the_full_set(tmp_path: Path) -> None:
+    """The committed file, byte for byte, is what the script makes of the real Fashion-MNIST."""
+    made = tmp_path / "made.npz"
+    make_data.main(["--output", str(made)])
+    assert made.read_bytes() == data.EMBEDDED.read_bytes()
+
+
+@pytest.mark.skipif(not FULL.is_dir(), reason="apt install dataset-fashion-mnist, which CI does")
+def test_the_full_set_loads_through_torchvision(tmp_path: Path) -> None:
+    import gzip
+
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in FULL.glob("*.gz"):
+        (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+    full = data.load("fashion_mnist", tmp_path)
+    assert [len(s) for s in (full.train, full.validation, full.test)] == [50_000, 10_000, 10_000]
+    assert full.train.images.shape[1:] == (1, 28, 28)
+
+
+def test_embedded_file_is_small_and_carries_its_licence() -> None:
+    assert data.EMBEDDED.stat().st_size < 5_000_000
+    notice = data.EMBEDDED.with_name("fashion_mnist_small.LICENSE.txt").read_text()
+    assert "MIT" in notice
+    assert "Zalando" in notice
+
+
+def test_what_cannot_be_had_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision import datasets
+
+    def offline(*args: object, **kwargs: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(datasets, "CIFAR10", offline)
+    with pytest.raises(data.DataUnavailable, match='use load\\("embedded"\\)'):
+        data.load("cifar10", tmp_path)
+    with pytest.raises(ValueError, match="choose one of embedded, fashion_mnist, cifar10"):
+        data.load("imagenet")  # type: ignore[arg-type]
+    monkeypatch.setattr(data, "EMBEDDED", tmp_path / "none.npz")
+    with pytest.raises(data.DataUnavailable, match="restore it"):
+        data.load()
+
+
+def test_an_idx_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    import gzip
+
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(b"\0\0\x0d\x01\0\0\0\0"))
+    with pytest.raises(ValueError, match="not an idx file"):
+        make_data.read_idx(path)
+
+
+# -- models and training -------------------------------------------------------------------------------------------------
+
+
+def test_the_slot_holds_what_it_is_given() -> None:
+    model = models.SmallCNN(lambda: nn.Dropout(0.3), where=(1, 3))
+    kinds = [type(block[2]).__name__ for block in model.blocks]  # type: ignore[index]
+    assert kinds == ["Dropout", "Identity", "Dropout"]
+    assert model(torch.randn(5, 1, 28, 28)).shape == (5, 10)
+    assert models.SmallCNN(in_channels=3)(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_feature_maps_are_those_before_the_slot() -> None:
+    model = models.SmallCNN(lambda: nn.Dropout(1.0)).train()
+    maps = models.feature_maps(model, torch.randn(4, 1, 28, 28))
+    assert [tuple(m.shape) for m in maps] == [(4, 16, 14, 14), (4, 32, 7, 7), (4, 64, 4, 4)]
+    assert all(bool((m >= 0).all()) and bool((m > 0).any()) for m in maps)
+    assert model.training
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_training_follows_from_its_seed_and_learns(embedded: data.Data) -> None:
+    small = embedded.with_train(200)
+
+    def run(seed: int) -> list[float]:
+        return training.over_seeds(lambda: models.SmallCNN(), small, 3, seeds=[seed])[0].train_loss
+
+    first = run(0)
+    assert first == run(0)
+    assert first != run(1)
+    assert first[-1] < first[0] < 2.4
+
+
+def test_two_models_see_the_same_batches_whatever_else_they_draw(embedded: data.Data) -> None:
+    seen: list[list[int]] = []
+
+    def record() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        mine: list[int] = []
+        seen.append(mine)
+
+        def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            mine.extend(labels.tolist())
+            return nn.functional.cross_entropy(logits, labels)
+
+        return loss
+
+    small = embedded.with_train(100)
+    for slot in (nn.Identity, lambda: nn.Dropout(0.5)):
+        training.train(models.SmallCNN(slot), small, 1, seed=3, loss=record())
+    assert seen[0] == seen[1]
+
+
+def test_training_leaves_threads_and_mode_as_they_were(embedded: data.Data) -> None:
+    threads = torch.get_num_threads()
+    model = models.SmallCNN().eval()
+    training.evaluate(model, embedded.validation.first(50))
+    assert not model.training
+    assert torch.get_num_threads() == threads
+
+
+def test_evaluation_agrees_with_arithmetic(embedded: data.Data) -> None:
+    model = models.SmallCNN()
+    split = embedded.validation.first(70)
+    loss, accuracy = training.evaluate(model, split)
+    logits = model.eval()(split.images).detach()
+    assert loss == pytest.approx(float(nn.functional.cross_entropy(logits, split.labels)), abs=1e-5)
+    assert accuracy == pytest.approx(float((logits.argmax(1) == split.labels).float().mean()))
+
+
+def test_spread_needs_two_values() -> None:
+    assert training.mean_and_spread([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
+    with pytest.raises(ValueError, match="fewer than two"):
+        training.mean_and_spread([1.0])
+
+
+# -- pictures ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_figure_has_labelled_axes(embedded: data.Data) -> None:
+    history = training.History([1.0, 0.5], [1.1, 0.9], [0.4, 0.6], [0.3, 0.5])
+    runs = {"a": [history, history], "b": [history, history]}
+    for figure in (
+        plots.curves(runs),
+        plots.final_values(runs, ["validation_loss", "gap"]),
+        plots.gap_curves([history] * 2),
+    ):
+        for axis in figure.axes:
+            assert axis.get_ylabel(), figure
+            assert axis.get_xlabel() or [t.get_text() for t in axis.get_xticklabels()], figure
+        assert plots.png(figure).startswith(b"\x89PNG")
+    assert plots.png(plots.images(embedded.pixels(embedded.train.images[:3]), ["a", "b", "c"])).startswith(b"\x89PNG")
+
+
+def test_the_explorer_redraws_on_every_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    import IPython.display
+    import ipywidgets
+
+    shown: list[object] = []
+
+    class Picture:
+        updates = 0
+
+        def update(self, _image: object) -> None:
+            Picture.updates += 1
+
+    def display(thing: object, display_id: bool = False) -> Picture | None:
+        shown.append(thing)
+        return Picture() if display_id else None
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    maps = torch.rand(6, 7, 7)
+    before = torch.get_rng_state()
+    kinds = {"pixels": lambda x, p: nn.functional.dropout(x, p), "none": lambda x, p: x}
+    widgets.mask_explorer(maps, kinds, p=0.3)
+    controls = shown[0]
+    assert isinstance(controls, ipywidgets.HBox)
+    slider, choice, button = controls.children
+    slider.value = 0.6
+    choice.value = "none"
+    button.click()
+    assert Picture.updates == 3
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("mine", "said"),
+    [
+        (None, "You made no prediction"),
+        ("a", "You predicted it"),
+        ("(B)", "turned out otherwise"),
+        ("x", "You made no prediction"),
+    ],
+)
+def test_predictions_are_compared(mine: str | None, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = predict.predict("Which?", ["this", "that"], mine)
+    asked.compare("a", "Because.")
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert "Measured: (a) this" in shown
+
+
+def test_the_doctor_finds_this_machine_well() -> None:
+    report = doctor()
+    assert report.ok, str(report)
+    assert {f.what for f in report} >= {"python", "torch", "torchvision", "data", "autograder"}
+
+
+def test_the_doctor_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(data, "EMBEDDED", tmp_path / "none.npz")
+    report = doctor()
+    assert not report.ok
+    assert "restore notebooks/reglab" in str(report)
+    assert "Needs attention: data." in report._repr_html_()
+    assert np.load(Path(data.__file__).with_name("fashion_mnist_small.npz")).files

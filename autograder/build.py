@@ -243,7 +243,7 @@ def _cell_metadata(unit: Unit, cell: Any, role: Role, name: str, identity: str) 
         ours["nbgrader"]["points"] = int(cell.metadata.get("points", WRITTEN_POINTS))
     elif role is Role.CHECK:
         unit.exercise(name)
-        ours["nbgrader"]["points"] = sum(c.points for c in unit.public_checks if c.exercise == name)
+        ours["nbgrader"]["points"] = sum(c.points for c in unit.checks(name))
     if not answer:
         ours["editable"] = False
         ours["deletable"] = False

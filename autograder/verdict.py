@@ -22,16 +22,18 @@ class Verdict:
         diagnosis: the explanation of the known mistake that the answer looks like, or "".
         hint: the next hint, or "" when all is well.
         graded_only: further points, given at grading alone.
+        as_number: be the points alone where text is asked for.
     """
 
     exercise: str
     outcomes: list[Outcome]
     library: list[str]
-    diagnosis: str
-    hint: str
-    hint_number: int
-    hints: int
+    diagnosis: str = ""
+    hint: str = ""
+    hint_number: int = 0
+    hints: int = 0
     graded_only: int = 0
+    as_number: bool = False
 
     @property
     def points(self) -> int:
@@ -66,6 +68,8 @@ class Verdict:
         return found
 
     def __repr__(self) -> str:
+        if self.as_number:
+            return str(self.points)
         lines = [self.headline()]
         for o in self.outcomes:
             lines.append(f"  {_MARKS.get(o.status, '✗')} {o.points}/{o.check.points}  {o.check.statement}")

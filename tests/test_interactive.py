@@ -136,3 +136,49 @@ def test_importing_the_package_is_light() -> None:
     """The sandbox's warm process imports it, and must not get the judge's side with it."""
     code = "import sys, autograder; assert not {'torch', 'pydantic', 'matplotlib', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def under_nbgrader(mini: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instructor's `nbgrader autograde`, inside the course, so that the solutions are there."""
+    monkeypatch.chdir(mini.notebooks)
+    monkeypatch.setattr(interactive, "_under_nbgrader", lambda: True)
+
+
+@pytest.mark.usefixtures("under_nbgrader")
+def test_nbgrader_reads_the_points_of_all_checks() -> None:
+    assert float(repr(check(named("double", lambda x: 2 * x)))) == 4
+    assert float(repr(check(named("double", lambda x: x * x)))) == 1
+    assert float(repr(check(named("double", stub)))) == 0
+    assert "✓" in check(named("double", lambda x: 2 * x))._repr_html_()
+
+
+@pytest.mark.usefixtures("under_nbgrader")
+def test_nbgrader_does_not_count_a_fault_twice() -> None:
+    wrong = named("double", lambda x: x * x)
+    code = compile("def quadruple(x): return double(double(x))", "cell", "exec")
+    exec(code, vars(sys.modules["__main__"]))
+    quadruple = vars(sys.modules["__main__"])["quadruple"]
+    quadruple.__module__ = "__main__"
+    assert float(repr(check(quadruple))) == 2
+    assert vars(sys.modules["__main__"])["double"] is wrong
+
+
+def test_nbgrader_is_known_by_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    class Parent:
+        def __init__(self, *command: str) -> None:
+            self.command = list(command)
+
+        def cmdline(self) -> list[str]:
+            return self.command
+
+    for command, expected in (
+        (("python", "/usr/bin/nbgrader", "autograde"), True),
+        (("jupyter-lab", "nbgrader-notes.ipynb"), False),
+    ):
+        interactive._under_nbgrader.cache_clear()
+        monkeypatch.setattr(psutil.Process, "parents", lambda self, command=command: [Parent(*command)])
+        assert interactive._under_nbgrader() is expected
+    interactive._under_nbgrader.cache_clear()

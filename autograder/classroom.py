@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +32,16 @@ class Entry:
     path: Path
 
 
-def find_submissions(paths: Sequence[Path]) -> list[Entry]:
+def find_submissions(paths: Sequence[Path], stems: Collection[str] = ()) -> list[Entry]:
     """Find notebooks in files and folders, and whose they are.
 
     A file `NAME.ipynb` is NAME's. In a folder, a notebook directly in it is named for its student, and one further down
     belongs to the student whose folder it is in, as in STUDENT/NOTEBOOK.ipynb or nbgrader's
-    submitted/STUDENT/ASSIGNMENT/NOTEBOOK.ipynb. Links are not followed.
+    submitted/STUDENT/ASSIGNMENT/NOTEBOOK.ipynb. A notebook that kept its unit's name belongs to the folder it is in. Links
+    are not followed.
+
+    Args:
+        stems: the names of units, which are nobody's.
 
     Raises:
         ClassroomError: a path does not exist, holds no notebook, or a student handed in the same notebook twice.
@@ -46,7 +50,7 @@ def find_submissions(paths: Sequence[Path]) -> list[Entry]:
     for path in paths:
         if not path.exists():
             raise ClassroomError(f"{path} does not exist: name a notebook, or a folder of submissions")
-        found = [Entry(_text(path.stem), path)] if path.is_file() else list(_in_folder(path))
+        found = [Entry(_owner(path, stems), path)] if path.is_file() else list(_in_folder(path, stems))
         if path.is_file() and path.suffix != ".ipynb":
             raise ClassroomError(f"{path} is not a notebook: its name should end in .ipynb")
         if not found:
@@ -66,7 +70,7 @@ def find_submissions(paths: Sequence[Path]) -> list[Entry]:
     return sorted(entries, key=lambda e: (e.student, str(e.path)))
 
 
-def _in_folder(folder: Path) -> Iterator[Entry]:
+def _in_folder(folder: Path, stems: Collection[str]) -> Iterator[Entry]:
     # nbgrader's course folder: the students are one level down.
     root = folder / "submitted" if (folder / "submitted").is_dir() else folder
     for path in sorted(root.rglob("*.ipynb")):
@@ -75,7 +79,13 @@ def _in_folder(folder: Path) -> Iterator[Entry]:
         linked = any(p.is_symlink() for p in (path, *path.parents) if p.is_relative_to(root) and p != root)
         if hidden or linked or not path.is_file():
             continue
-        yield Entry(_text(path.stem if len(inside.parts) == 1 else inside.parts[0]), path)
+        yield Entry(_owner(path, stems) if len(inside.parts) == 1 else _text(inside.parts[0]), path)
+
+
+def _owner(path: Path, stems: Collection[str]) -> str:
+    """Name the student of a notebook by its own name, or by the nearest folder's that is not a unit's."""
+    names = [path.stem, *(p.name for p in path.resolve().parents)]
+    return _text(next((name for name in names if name and name not in stems), path.stem))
 
 
 def new_seed() -> str:
@@ -139,7 +149,7 @@ def grade_class(
         ClassroomError: see `find_submissions`; or nothing was left to grade.
         SandboxUnavailable: see `Sandbox`.
     """
-    entries = find_submissions(paths)
+    entries = find_submissions(paths, course.units)
     reports: list[Report] = []
     with sandbox() as confined:
         try:

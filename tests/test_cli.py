@@ -110,6 +110,17 @@ def test_the_same_seed_draws_the_same_inputs(run: Run, answer: Callable[..., Any
     assert found[0] != found[2]
 
 
+@linux
+def test_a_notebook_that_kept_its_units_name_is_its_folders(
+    run: Run, answer: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = hand_in(tmp_path / "ada" / "00_mini" / "00_mini.ipynb", answer(double=DOUBLE))
+    for given in (path, path.parent):
+        assert run("grade", given, "--out", "out").exit_code == 0
+        assert (tmp_path / "out" / "ada--00_mini.json").exists()
+        shutil.rmtree(tmp_path / "out")
+
+
 def test_a_folder_that_does_not_exist(run: Run) -> None:
     result = run("grade", "nowhere")
     assert result.exit_code == 2

@@ -18,7 +18,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from autograder.cells import BEGIN, END, KEY, Role, solution_lines, strip_solution
+from autograder.cells import BEGIN, END, KEY, STILL_TO_DO, Role, solution_lines, strip_solution
 from autograder.checks import fingerprint, run_checks
 from autograder.course import Course, CourseError, Manifest, Unit, Worth
 from autograder.mistakes import Entry, KnownMistake
@@ -54,6 +54,9 @@ def sources(course: Course) -> list[Unit]:
     """Return the units that have a source. Raises CourseError in a learner's copy."""
     if course.solutions is None:
         raise CourseError("there is no solutions folder here, which the build starts from and only instructors have")
+    for path in sorted(course.solutions.glob("[0-9]*.py")):
+        if path.stem not in course.units:
+            raise CourseError(f"{path.name} has no checks/{path.name} in {course.notebooks.name}, so it is no unit yet")
     return [unit for unit in course.units.values() if unit.source_path.exists()]
 
 
@@ -223,7 +226,7 @@ def _role(metadata: Any, where: str) -> tuple[Role, str]:
 
 
 def _stub(role: Role, name: str) -> str:
-    return WRITTEN_STUB if role is Role.WRITTEN else f'raise NotImplementedError("{name} is still to do")'
+    return WRITTEN_STUB if role is Role.WRITTEN else f'raise NotImplementedError("{name}{STILL_TO_DO}")'
 
 
 def _cell_metadata(unit: Unit, cell: Any, role: Role, name: str, identity: str) -> dict[str, Any]:

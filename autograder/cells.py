@@ -9,6 +9,8 @@ from typing import Any
 
 KEY = "autograder"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+STILL_TO_DO = " is still to do"
+"""How the message of a stub's NotImplementedError ends, after the exercise's name."""
 
 
 class Role(StrEnum):
@@ -53,8 +55,8 @@ def read_cell(raw: Any) -> Cell | None:
     ours = metadata.get(KEY) if isinstance(metadata, dict) else None
     role, name = Role.OTHER, ""
     if isinstance(ours, dict):
-        if ours.get("role") in set(Role):
-            role = Role(ours["role"])
+        named = ours.get("role")
+        role = Role(named) if isinstance(named, str) and named in set(Role) else Role.OTHER
         name = ours["name"] if isinstance(ours.get("name"), str) else ""
     return Cell(
         id=identity if isinstance(identity, str) else "",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,6 +24,9 @@ from autograder.student import Student, StudentError, StudentGone
 
 F = TypeVar("F", bound=Callable[..., None])
 
+MOST_WORDS = 12
+_OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -31,7 +35,7 @@ class Exercise:
     Attributes:
         name: the function or class the learner writes.
         hints: three, each telling more than the one before.
-        forbids: names of library functions and classes that would be the answer; see `autograder.scratch`.
+        forbids: names of library functions and classes that would be the answer; see `source.library_calls`.
         uses: other exercises of the unit it may build on; a right version stands in where the learner's own fails.
     """
 
@@ -64,7 +68,6 @@ class Status(StrEnum):
     RAISED = "raised"
     NOT_STARTED = "not started"
     GONE = "no answer"
-    SKIPPED = "skipped"
     BROKEN = "broken"
 
 
@@ -139,21 +142,32 @@ def run_check(check: Check, student: Student, seed: str, reference: Any = None) 
     extra = {"reference": reference} if "reference" in inspect.signature(check.function).parameters else {}
     try:
         student.forget()
+        torch.manual_seed(draw.judge_seed)  # a stochastic reference is repeatable, and its coins nobody's to foresee
         student.seed(draw.student_seed)
-        torch.manual_seed(draw.student_seed)  # here too: a stochastic reference, or one that stands in, is repeatable
         check.function(student, draw, **extra)
     except Failure as failure:
         return Outcome(check, Status.FAILED, failure.code, failure.message, failure.evidence)
     except StudentError as error:
         if error.not_started:
             return Outcome(check, Status.NOT_STARTED, "not_started", f"{check.exercise} is still to do")
-        return Outcome(check, Status.RAISED, f"raised:{error.types[0]}", error.sentence())
+        return Outcome(check, Status.RAISED, f"raised:{error.types[0]}:{normal_words(error.message)}", error.sentence())
     except StudentGone:
         raise
     # Anything else is our fault, never the learner's, and must not pass unnoticed.
     except Exception as error:
         return Outcome(check, Status.BROKEN, "broken", f"this check itself is broken, tell your instructor: {error!r}")
     return Outcome(check, Status.PASSED)
+
+
+def normal_words(message: str) -> str:
+    """Reduce an error's message to its words, so that errors of one kind are alike whatever the seed and sizes.
+
+    Numbers and punctuation go, names of what was called, and names in quotes but those of what every module has: whoever
+    forgets `super().__init__()` lacks `_modules`.
+    """
+    quoted = re.sub(r"'([^']*)'", lambda name: f" {name[1]} " if name[1] in _OF_EVERY_MODULE else " ", message)
+    quoted = re.sub(r"[\w.]+\(\)", " ", quoted)
+    return " ".join(re.findall(r"[A-Za-z_]+", quoted)[:MOST_WORDS]).lower()
 
 
 def run_checks(checks: Iterable[Check], student: Student, seed: str, reference: Any = None) -> list[Outcome]:

@@ -19,7 +19,7 @@ from autograder.text import one_line
 _FORMULA = tuple("=+-@\t\r＝＋－＠")
 """What makes a spreadsheet read a cell as a formula, in the full width of East Asian keyboards too."""
 _BAR = 10
-_NAME, _SENTENCE = 26, 100
+_NAME, _SENTENCE = 26, 240
 
 
 def write_csv(reports: Iterable[Report], path: Path) -> None:
@@ -33,20 +33,25 @@ def write_csv(reports: Iterable[Report], path: Path) -> None:
         # Text in quotes, all of it: unquoted, a program that splits at ";" would find new cells in it.
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
         fixed = ["student", "unit", "points", "max_points", "percent"]
-        writer.writerow([*fixed, *map(_cell, exercises), "written_answered", "state", "sentence"])
+        closing = ["written_answered", "state", "sentence", "mistakes", "attention"]
+        writer.writerow([*fixed, *map(_cell, exercises), *closing])
         for report in rows:
             points = {f"{report.unit}.{e.name}": e.points for e in report.exercises}
+            graded = report.state is State.GRADED
             writer.writerow(
                 [
                     _cell(report.student),
                     _cell(report.unit),
                     report.points,
                     report.max_points,
-                    round(100 * report.points / report.max_points, 1) if report.max_points else "",
+                    # Blank, lest a mean over the column count as a zero what nobody could read.
+                    round(100 * report.points / report.max_points, 1) if graded and report.max_points else "",
                     *(points.get(name, "") for name in exercises),
                     sum(w.answered for w in report.written) if report.written else "",
                     _cell(report.state),
-                    _cell(report.sentence),
+                    _cell(first_thing(report)),
+                    _cell(", ".join(e.diagnosis.mistake for e in report.exercises if e.diagnosis)),
+                    _cell("; ".join(report.unusual)),
                 ]
             )
     part.replace(path)
@@ -74,7 +79,7 @@ def class_table(reports: Iterable[Report]) -> Table:
                 f"{report.points}/{report.max_points}" if graded else "-",
                 _bar(report) if graded else "",
                 Text(" ").join(_mark(e) for e in report.exercises),
-                _short(first_thing(report), _SENTENCE),
+                Text(one_line(first_thing(report), _SENTENCE)),
             )
     return table
 
@@ -96,6 +101,15 @@ def mistake_groups(reports: Iterable[Report], least: int = 2) -> list[str]:
     ]
 
 
+def attention(reports: Iterable[Report]) -> list[str]:
+    """Return a line for each submission that uses what no exercise needs: proof of nothing, but worth a look."""
+    return [
+        f"{one_line(r.student)}, {r.unit}: {one_line('; '.join(r.unusual), 300)}"
+        for r in in_order(reports)
+        if r.unusual
+    ]
+
+
 def in_order(reports: Iterable[Report]) -> Sequence[Report]:
     """Return reports by student, then unit."""
     return sorted(reports, key=lambda r: (r.student.casefold(), r.student, r.unit, r.file))
@@ -108,7 +122,8 @@ def first_thing(report: Report) -> str:
     for exercise in report.exercises:
         if exercise.points < exercise.max_points:
             if exercise.diagnosis:
-                return f"{exercise.diagnosis.mistake}: {exercise.diagnosis.explanation}"
+                # The first sentence says what is wrong; the feedback page has the rest.
+                return f"{exercise.diagnosis.mistake}: {exercise.diagnosis.explanation.split('. ')[0].rstrip('.')}."
             # A sentence that begins with the name, or with "Your cell" and the name, needs it no second time.
             named = exercise.name in exercise.sentence.split(":")[0]
             return exercise.sentence if named else f"{exercise.name}: {exercise.sentence}"

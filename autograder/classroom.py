@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from autograder.feedback import render
 from autograder.judge import grade
 from autograder.report import Report
 from autograder.sandbox import Sandbox
-from autograder.submission import Unreadable, read_file
+from autograder.submission import Unreadable, identify, read_file, read_notebook
 
 _SKIPPED = {".ipynb_checkpoints", "__pycache__"}
 
@@ -73,13 +73,19 @@ def find_submissions(paths: Sequence[Path], stems: Collection[str] = ()) -> list
 def _in_folder(folder: Path, stems: Collection[str]) -> Iterator[Entry]:
     # nbgrader's course folder: the students are one level down.
     root = folder / "submitted" if (folder / "submitted").is_dir() else folder
+    for path in _notebooks(root):
+        inside = path.relative_to(root)
+        yield Entry(_owner(path, stems) if len(inside.parts) == 1 else _text(inside.parts[0]), path)
+
+
+def _notebooks(root: Path) -> Iterator[Path]:
+    """Yield the notebooks under a folder, links and what Jupyter keeps for itself left out."""
     for path in sorted(root.rglob("*.ipynb")):
         inside = path.relative_to(root)
         hidden = any(part in _SKIPPED or part.startswith(".") for part in inside.parts)
         linked = any(p.is_symlink() for p in (path, *path.parents) if p.is_relative_to(root) and p != root)
-        if hidden or linked or not path.is_file():
-            continue
-        yield Entry(_owner(path, stems) if len(inside.parts) == 1 else _text(inside.parts[0]), path)
+        if not hidden and not linked and path.is_file():
+            yield path
 
 
 def _owner(path: Path, stems: Collection[str]) -> str:
@@ -88,32 +94,48 @@ def _owner(path: Path, stems: Collection[str]) -> str:
     return _text(next((name for name in names if name and name not in stems), path.stem))
 
 
+def without_notebooks(paths: Sequence[Path]) -> list[str]:
+    """Return the students whose folder is there and holds no notebook."""
+    folders = [
+        child
+        for path in paths
+        if path.is_dir()
+        for child in sorted((path / "submitted" if (path / "submitted").is_dir() else path).iterdir())
+        if child.is_dir() and not child.is_symlink() and not child.name.startswith(".") and child.name not in _SKIPPED
+    ]
+    return [_text(child.name) for child in folders if not any(_notebooks(child))]
+
+
+def plan(entries: Sequence[Entry], course: Course, unit: Unit | None = None) -> list[Entry]:
+    """Return the entries to grade: those of `unit`, if given. Cannot-be-read ones stay, for their students to be told.
+
+    Raises:
+        ClassroomError: a student handed in two notebooks of one unit; or nothing is left to grade.
+    """
+    chosen: list[Entry] = []
+    seen: dict[tuple[str, str], Path] = {}
+    for entry in entries:
+        try:
+            stem = identify(*read_notebook(read_file(entry.path)), course).stem
+        except Unreadable:
+            stem = ""
+        if unit is not None and stem not in ("", unit.stem):
+            continue
+        if stem and (entry.student, stem) in seen:
+            raise ClassroomError(
+                f"two submissions for student {entry.student} in {stem}: {seen[entry.student, stem]} and {entry.path}; "
+                "nothing was graded: keep the one that counts and start again"
+            )
+        seen[entry.student, stem] = entry.path
+        chosen.append(entry)
+    if not chosen:
+        raise ClassroomError(f"none of the submissions is of unit {unit.stem if unit else ''}")
+    return chosen
+
+
 def new_seed() -> str:
     """Return a secret for one run's inputs."""
     return secrets.token_hex(16)
-
-
-def grade_all(
-    entries: Iterable[Entry], course: Course, sandbox: Sandbox, seed: str, unit: Unit | None = None
-) -> Iterator[Report]:
-    """Grade submissions as they come. With `unit`, those of other units are passed over."""
-    graded: dict[tuple[str, str], Path] = {}
-    for entry in entries:
-        try:
-            data: bytes | Unreadable = read_file(entry.path)
-        except Unreadable as problem:
-            data = problem
-        report = grade(data, entry.student, course, sandbox, seed, _text(entry.path.name))
-        if unit is not None and report.unit not in ("", unit.stem):
-            continue
-        key = (report.student, report.unit)
-        if report.unit and key in graded:
-            raise ClassroomError(
-                f"two submissions for student {report.student} in {report.unit}: {graded[key]} and {entry.path}; "
-                "keep the one that counts"
-            )
-        graded[key] = entry.path
-        yield report
 
 
 def write_report(report: Report, folder: Path) -> Path:
@@ -121,7 +143,6 @@ def write_report(report: Report, folder: Path) -> Path:
     stem = _file_name(f"{report.student}--{report.unit or Path(report.file).stem}")
     _write(folder / f"{stem}.json", report.model_dump_json(indent=1) + "\n")
     page = folder / "feedback" / f"{stem}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
     _write(page, render(report))
     return page
 
@@ -146,34 +167,31 @@ def grade_class(
         progress: called with (done, total, student) before each submission and once at the end.
 
     Raises:
-        ClassroomError: see `find_submissions`; or nothing was left to grade.
+        ClassroomError: see `find_submissions` and `plan`.
         SandboxUnavailable: see `Sandbox`.
     """
-    entries = find_submissions(paths, course.units)
+    entries = plan(find_submissions(paths, course.units), course, unit)
+    try:
+        (out / "feedback").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClassroomError(f"{out} cannot be made for the results: {error.strerror}") from None
     reports: list[Report] = []
+    seed = seed or new_seed()
     with sandbox() as confined:
         try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ClassroomError(f"{out} cannot be made for the results: {error.strerror}") from None
-        done = 0
-
-        def announced() -> Iterator[Entry]:
-            nonlocal done
             for done, entry in enumerate(entries):
                 progress(done, len(entries), entry.student)
-                yield entry
-
-        try:
-            for report in grade_all(announced(), course, confined, seed or new_seed(), unit):
+                try:
+                    data: bytes | Unreadable = read_file(entry.path)
+                except Unreadable as problem:
+                    data = problem
+                report = grade(data, entry.student, course, confined, seed, _text(entry.path.name))
                 write_report(report, out)
                 reports.append(report)
         finally:
             if reports:  # also when the run is stopped half way
                 write_csv(reports, out / "grades.csv")
         progress(len(entries), len(entries), "")
-    if not reports:
-        raise ClassroomError(f"none of the submissions is of unit {unit.stem if unit else ''}")
     return reports
 
 
@@ -184,7 +202,8 @@ def _text(name: str) -> str:
 
 def _file_name(text: str) -> str:
     """Return `text` as a file name: nothing a path could mean, short, and never the same for two texts."""
-    kept = "".join(c if c.isalnum() or c in "-_.@ " else "_" for c in text).strip(". ")[:100]
+    kept = "".join(c if c.isalnum() or c in "-_.@ " else "_" for c in text).strip(". ")
+    kept = kept.encode()[:150].decode(errors="ignore")  # file systems count bytes
     return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 

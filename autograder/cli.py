@@ -32,16 +32,26 @@ def grade(
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("results"),
     unit: Annotated[str | None, typer.Option(help="Grade this unit only, by its stem, as `units` lists them.")] = None,
     seed: Annotated[str | None, typer.Option(help="Draw the inputs of an earlier run again.")] = None,
-    fail_under: Annotated[float, typer.Option(help="Exit with 1 if a submission has fewer per cent.")] = 0.0,
-    unsandboxed: Annotated[bool, typer.Option(help="Run code that you trust without isolation.")] = False,
+    fail_under: Annotated[float, typer.Option(help="Exit with 1 if a submission is below this percentage.")] = 0.0,
+    unsandboxed: Annotated[
+        bool, typer.Option("--unsandboxed", help="Run code that you trust without isolation.")
+    ] = False,
     notebooks: Notebooks = None,
     solutions: Solutions = None,
 ) -> None:
-    """Grade submissions: JSON and a feedback page each, a CSV for the class."""
+    """Grade submissions: JSON and a feedback page each, a CSV for the class.
+
+    Submissions are STUDENT.ipynb files, folders STUDENT/NOTEBOOK.ipynb, or nbgrader's
+    submitted/STUDENT/ASSIGNMENT/NOTEBOOK.ipynb. To return feedback, send each student their page.
+
+    Exit codes: 0 all were graded; 1 a check could not run, no submission could be read, or one is below --fail-under;
+    2 the grader could not work, and says why in a sentence.
+    """
     from autograder import classroom
-    from autograder.classbook import class_table, mistake_groups
+    from autograder.classbook import attention, class_table, mistake_groups
     from autograder.judge import open_sandbox
-    from autograder.sandbox import SandboxUnavailable
+    from autograder.report import State
+    from autograder.sandbox import Sandbox, SandboxUnavailable
 
     with _sentences(CourseError, SandboxUnavailable, classroom.ClassroomError):
         course = _course(notebooks, solutions)
@@ -49,18 +59,27 @@ def grade(
             raise CourseError("grading needs the solutions folder, which is not here: name it with --solutions")
         only = course.unit(unit) if unit else None
         elapsed, now = TimeElapsedColumn(), TextColumn("{task.fields[student]}")
-        with Progress(BarColumn(), MofNCompleteColumn(), elapsed, now, console=_err, transient=True) as bar:
+        with Progress(
+            BarColumn(), MofNCompleteColumn(), elapsed, now, console=_err, transient=True, disable=not _err.is_terminal
+        ) as bar:
             task = bar.add_task("grading", total=None, student="starting the sandbox")
 
             def show(done: int, total: int, student: str) -> None:
                 bar.update(task, completed=done, total=total, student=escape(one_line(student)))
 
-            reports = classroom.grade_class(
-                submissions, course, lambda: open_sandbox(course, isolated=not unsandboxed), out, only, seed, show
-            )
+            def sandbox() -> Sandbox:
+                return open_sandbox(course, isolated=not unsandboxed, hidden=[*submissions, out])
+
+            reports = classroom.grade_class(submissions, course, sandbox, out, only, seed, show)
     _out.print(class_table(reports))
     for line in mistake_groups(reports):
         _out.print(line, markup=False, highlight=False)
+    if nothing := classroom.without_notebooks(submissions):
+        _out.print(one_line(f"Handed nothing in: {', '.join(nothing)}", 2000), markup=False, highlight=False)
+    if look := attention(reports):
+        _out.print("Worth a look, for they use what no exercise needs:", highlight=False)
+        for line in look:
+            _out.print(f"  {line}", markup=False, highlight=False)
     if unsandboxed:
         _out.print("Not isolated: learners' code ran with this account's rights.", style="bold red")
     _out.print(
@@ -68,11 +87,12 @@ def grade(
     )
     broken = [one_line(f"{r.student}: {b}") for r in reports for b in r.broken]
     for line in broken:
-        _err.print(f"A check did not run, which is the course's fault: {line}", style="bold red", markup=False)
+        _err.print(f"The grader is at fault here, not the learner: {line}", style="bold red", markup=False)
     below = [r for r in reports if 100 * r.points < fail_under * r.max_points or (fail_under and not r.max_points)]
     for r in below:
         _err.print(one_line(f"{r.student}: {r.sentence}"), markup=False, highlight=False)
-    raise typer.Exit(1 if broken or below else 0)
+    unread = not any(r.state is State.GRADED for r in reports)
+    raise typer.Exit(1 if broken or below or unread else 0)
 
 
 @app.command()

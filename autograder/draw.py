@@ -24,6 +24,7 @@ class Draw:
         self._torch = torch.Generator().manual_seed(_digest(seed, name, "tensors"))
         # Unrelated to the above, as far as anyone can compute: the student's process is told this one.
         self.student_seed = _digest(seed, name, "student")
+        self.judge_seed = _digest(seed, name, "judge")
 
     def signed(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Return a tensor with random signs and magnitudes uniform in [0.5, 1.5): never zero, and far from it."""

@@ -17,17 +17,19 @@ from torch import Tensor
 
 from autograder.evidence import Evidence, bars, images
 from autograder.statistics import (
+    EQUAL_ALARM,
     FALSE_ALARM,
     binomial_interval,
     binomial_shares,
+    equal_probability,
     middle_probability,
 )
 from autograder.student import Observation, Remote, StudentError
 
 __all__ = [
-    "Failure", "call", "close", "constant_zero_pattern", "decisions", "drop_rate", "eventually", "fresh", "function",
-    "independent", "made", "masked_gradient", "mixed", "mode", "no_state", "precision", "raises", "scalar", "scale",
-    "tensor", "that", "unchanged",
+    "Failure", "broadcast", "call", "close", "constant_axes", "constant_zero_pattern", "decisions", "distinct",
+    "drop_rate", "eventually", "fresh", "function", "independent", "made", "masked_gradient", "mixed", "mode", "no_state",
+    "precision", "raises", "scalar", "scale", "tensor", "that", "unchanged",
 ]  # fmt: skip
 
 _AXES = {"N": "example", "C": "channel", "H": "height", "W": "width"}
@@ -93,8 +95,7 @@ def eventually(attempt: Callable[[], None], tries: int = 2) -> None:
 def function(target: Any, what: str = "the exercise") -> Remote:
     """Expect something that can be called; return it."""
     if not isinstance(target, Remote):
-        code = "type:none" if target is None else "type"
-        raise Failure(code, f"{what} should be something to call, got {_describe(target)}")
+        raise Failure(_type_code(target), f"{what} should be something to call, got {_describe(target)}")
     return target
 
 
@@ -133,7 +134,8 @@ def raises(
             raise Failure(f"{code}:{error.types[0]}", f"{what} should raise {kind}, but {error.sentence()}") from None
         rest = error.message
         for each in map(str, mentions):
-            found = re.search(rf"(?<![\d.]){re.escape(each)}(?!\.?\d)", rest)
+            zeros = "0*" if "." in each else r"(?:\.0+)?"  # -0.50 shows -0.5, and 5.0 shows 5
+            found = re.search(rf"(?<![\d.]){re.escape(each)}{zeros}(?!\.?\d)", rest)
             if found is None:
                 raise Failure(
                     f"{code}:message",
@@ -173,19 +175,22 @@ def tensor(
 ) -> Tensor:
     """Expect a real tensor, of this shape and dtype if given, without NaN or infinity; return it."""
     if not isinstance(value, Tensor):
-        code = "type:none" if value is None else "type"
-        raise Failure(code, f"{what} should be a torch.Tensor, got {_describe(value)}")
+        raise Failure(_type_code(value), f"{what} should be a torch.Tensor, got {_describe(value)}")
     if value.is_complex():
         raise Failure("dtype:complex", f"{what} should be real, got {_describe(value)}")
     if shape is not None and tuple(value.shape) != tuple(shape):
-        raise Failure("shape", f"{what} should have shape {tuple(shape)}, got {tuple(value.shape)}")
+        raise Failure(
+            _shape_code(value.shape, shape), f"{what} should have shape {tuple(shape)}, got {tuple(value.shape)}"
+        )
     if dtype is not None and value.dtype != dtype:
         got = str(value.dtype).removeprefix("torch.")
         raise Failure(f"dtype:{got}", f"{what} should keep the dtype {dtype}, got {value.dtype}")
     if finite and value.is_floating_point() and not bool(torch.isfinite(value).all()):
         kind = "NaN" if bool(torch.isnan(value).any()) else "infinity"
         where = list(map(int, (~torch.isfinite(value)).nonzero()[0]))
-        raise Failure("nan", f"{what} contains {kind}" + (f", first at index {where}" if where else ""))
+        raise Failure(
+            f"finite:{kind.lower()}", f"{what} contains {kind}" + (f", first at index {where}" if where else "")
+        )
     return value
 
 
@@ -196,17 +201,17 @@ def scalar(value: Any, what: str = "the result") -> float:
             code = "shape:one" if value.numel() == 1 else "shape:many"
             raise Failure(code, f"{what} should be one number, got a tensor of shape {tuple(value.shape)}")
         if value.is_complex() or value.dtype == torch.bool:
-            raise Failure("type", f"{what} should be a real number, got {_describe(value)}")
+            kind = "bool" if value.dtype == torch.bool else "complex"
+            raise Failure(f"type:{kind}", f"{what} should be a real number, got {_describe(value)}")
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        code = "type:none" if value is None else "type"
-        raise Failure(code, f"{what} should be one number, got {_describe(value)}")
+        raise Failure(_type_code(value), f"{what} should be one number, got {_describe(value)}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise Failure("nan", f"{what} should be finite, got {number}")
+        raise Failure(f"finite:{'nan' if math.isnan(number) else 'infinity'}", f"{what} should be finite, got {number}")
     return number
 
 
@@ -222,17 +227,18 @@ def close(
     code: str = "value",
     relative: float = 1e-6,
     absolute: float = 1e-6,
-    candidates: Mapping[str, Tensor | float] | None = None,
+    candidates: Mapping[str, Tensor | float | Sequence[float]] | None = None,
 ) -> None:
     """Expect |actual - expected| <= absolute + relative * |expected| everywhere, and the same shape.
 
     Args:
-        candidates: wrong values that a known mistake gives, by name; one that fits makes the code `code:name`.
+        candidates: wrong values that a known mistake gives, by name, one or several; one that fits makes the code `code:name`.
     """
     if not isinstance(expected, Tensor):
         number = scalar(actual, what)
         fits = abs(number - expected) <= absolute + relative * abs(expected)
-        found = next((n for n, v in (candidates or {}).items() if abs(number - float(v)) <= 1e-5), None)
+        named = ((n, v if isinstance(v, Sequence) else [v]) for n, v in (candidates or {}).items())
+        found = next((n for n, values in named if any(abs(number - float(v)) <= 1e-5 for v in values)), None)
         that(fits, f"{code}:{found}" if found else code, f"{what} should be {expected:.6g}, got {number:.6g}")
         return
     got = tensor(actual, what, shape=expected.shape)
@@ -260,7 +266,7 @@ def unchanged(before: Tensor, after: Any, what: str = "the input") -> None:
     same = isinstance(after, Tensor) and after.shape == before.shape and after.dtype == before.dtype
     if not (same and bool((after == before).all())):
         raise Failure(
-            "input_changed", f"{what} was changed by the call: compute a new tensor instead of writing into it"
+            "input:changed", f"{what} was changed by the call: compute a new tensor instead of writing into it"
         )
 
 
@@ -304,6 +310,23 @@ def constant_zero_pattern(y: Any, over: Sequence[str], layout: str = "NCHW", cod
     return zero.reshape([n for n, keep in zip(y.shape, wanted, strict=True) if keep])
 
 
+def broadcast(value: Any, x: Tensor, what: str = "the mask") -> Tensor:
+    """Expect a tensor that broadcasts to the shape of x; return it in that shape."""
+    mask = tensor(value, what)
+    try:
+        return mask.broadcast_to(x.shape)
+    except RuntimeError:
+        raise Failure(
+            _shape_code(mask.shape, x.shape),
+            f"{what}'s shape, {tuple(mask.shape)}, does not broadcast to that of x, {tuple(x.shape)}",
+        ) from None
+
+
+def constant_axes(zero: Tensor, layout: str = "NCHW") -> list[str]:
+    """Return the names of the axes along which a tensor is the same, as `constant_zero_pattern` takes them."""
+    return [_AXES[letter] for letter, varies in zip(layout, _varies(zero), strict=True) if not varies]
+
+
 def decisions(y: Any, axes: str = "NC", layout: str = "NCHW") -> Tensor:
     """Return where y is zero at the first position of every axis that is not in `axes`: bool, in the order of `axes`.
 
@@ -317,35 +340,44 @@ def decisions(y: Any, axes: str = "NC", layout: str = "NCHW") -> Tensor:
     return table.permute([rest.index(letter) for letter in axes])
 
 
-def drop_rate(y: Any, p: float) -> None:
-    """Expect a share p of independent coins to have dropped: exact binomial, false alarm 1e-9.
+def drop_rate(
+    y: Any,
+    p: float,
+    alarm: float = FALSE_ALARM,
+    code: str = "rate",
+    candidates: Mapping[str, float] | None = None,
+) -> None:
+    """Expect a share p of independent coins to have dropped: exact binomial, false alarm `alarm`.
 
     Coins are counted once: axes along which the zeros of y are the same are reduced first. There should be many, for that
     nothing or everything is dropped fails where 0 < p < 1.
+
+    Args:
+        candidates: rates that known mistakes give, by name; the nearest of those that fit makes the code `code:name`.
     """
     zero = _zeros(y)
     if 0 < p < 1:
-        _there_is_choice(zero)
+        _both_occur(zero)
     for d, varies in enumerate(_varies(zero)):
         zero = zero if varies else zero.narrow(d, 0, 1)
     trials, count = zero.numel(), int(zero.sum())
-    if count in binomial_interval(trials, p):
+    if _compatible(count, trials, p, alarm):
         return
     rate = count / trials
-    if count in binomial_interval(trials, 1 - p):
-        code, hint = "rate:1-p", f": that is 1 - p, the share to keep (p = {p:g} is the probability of dropping)"
-    else:
-        code, hint = "rate:other", ""
+    rates = {"1-p": 1 - p, "half": 0.5, **(candidates or {})}
+    fitting = [name for name in rates if count in binomial_interval(trials, rates[name])]
+    found = min(fitting, key=lambda name: abs(rates[name] - rate), default="other")
+    hint = f": that is 1 - p, the share to keep (p = {p:g} is the probability of dropping)" if found == "1-p" else ""
     raise Failure(
-        code,
+        f"{code}:{found}",
         f"a share {p:g} should be dropped, but {count} of {trials} ({rate:.3f}) were{hint}",
         [bars("Dropped and kept, in shares of all.",
               [("asked for", [0, 1], [p, 1 - p]), ("seen", [0, 1], [rate, 1 - rate])], "", "share", ["dropped", "kept"])],
     )  # fmt: skip
 
 
-def independent(dropped: Tensor, p: float, names: tuple[str, str]) -> None:
-    """Expect a table of independent Bernoulli(p) coins (rows, columns); false alarm 1e-9 in all, besides `drop_rate`'s.
+def independent(dropped: Tensor, p: float, names: tuple[str, str], alarm: float = FALSE_ALARM) -> None:
+    """Expect a table of independent Bernoulli(p) coins (rows, columns); false alarm `alarm` in all.
 
     Neighbouring rows, and neighbouring columns, agree in a share p² + (1-p)² of their coins, pairs being disjoint; and the
     number dropped in a row falls on the two values around its mean not oftener than a binomial one does.
@@ -354,9 +386,10 @@ def independent(dropped: Tensor, p: float, names: tuple[str, str]) -> None:
         dropped: bool (rows, columns), at least two of each, True = dropped.
         p: the drop probability. Where the coins are far from it (`drop_rate` says so), their own rate is taken.
         names: what a row and a column are, such as ("example", "channel").
+        alarm: a third of it for each of the three.
     """
     p = _rate_to_judge_by(dropped, p)
-    share, alarm = p * p + (1 - p) * (1 - p), FALSE_ALARM / 3
+    share, alarm = p * p + (1 - p) * (1 - p), alarm / 3
     agreements = []
     for dim, name in enumerate(names):
         pairs = dropped.shape[dim] // 2
@@ -365,27 +398,24 @@ def independent(dropped: Tensor, p: float, names: tuple[str, str]) -> None:
     # Total agreement first: where it holds in one direction, coins of the other are no longer independent trials.
     agreements.sort(key=lambda a: a[1] < a[2])
     for name, agree, trials in agreements:
-        if agree not in binomial_interval(trials, share, alarm):
+        if not _compatible(agree, trials, share, alarm):
             raise Failure(
                 f"shared:{name}" if agree > share * trials else f"opposed:{name}",
                 f"each {name} should have its own coins: two neighbours should agree in {share:.0%} of them, "
                 f"but they agree in {agree / trials:.0%}",
-                [
-                    images(
-                        "Drawn decisions: dropped (red) and kept.", [("decisions", dropped.float())], names[1], names[0]
-                    )
-                ],
+                [_decided(dropped, names)],
             )
     rows, columns = dropped.shape
     middle, near = middle_probability(columns, p)
     counts = dropped.sum(dim=1)
     hits = int(((counts == middle) | (counts == middle + 1)).sum())
-    if hits > binomial_interval(rows, near, alarm).high:
+    # Fewer are no fault: only a count that varies too little is.
+    if not _compatible(hits, rows, near, alarm) and hits > rows * near:
         shares = binomial_shares(columns, p)
         spread = [k for k, share in enumerate(shares) if share > 1e-3 or bool((counts == k).any())]
         seen = [float((counts == k).float().mean()) for k in spread]
         raise Failure(
-            "fixed_count",
+            "count:fixed",
             f"the number of dropped {names[1]}s should vary from {names[0]} to {names[0]}, but it hardly does: toss a coin "
             f"for each {names[1]}",
             [bars("How many are dropped.", [("seen", spread, seen), ("coins", spread, [shares[k] for k in spread])],
@@ -393,39 +423,73 @@ def independent(dropped: Tensor, p: float, names: tuple[str, str]) -> None:
         )  # fmt: skip
 
 
-def fresh(first: Tensor, second: Tensor, p: float, elsewhere: Tensor | None = None) -> None:
-    """Expect two calls to have drawn their coins (bool, True = dropped) independently; false alarm 1e-9.
+def distinct(dropped: Tensor, p: float, names: tuple[str, str]) -> None:
+    """Expect no two rows, and no two columns, of a table of coins to be the same: none is a copy of another.
+
+    Two rows of k coins agree with probability s^k, s = p² + (1-p)², so some two of n with at most n (n-1) / 2 * s^k: see
+    `equal_probability`. Let the table be large enough for that to be next to nothing; 96 rows of 96 coins give
+    4560 * 0.68^96 < 4e-13 for any p in [0.2, 0.8]. Where it is not below 1e-12, because the coins' own rate is too far
+    out, nothing is expected.
+    """
+    p = _rate_to_judge_by(dropped, p)
+    for table, name in ((dropped, names[0]), (dropped.T, names[1])):
+        if equal_probability(*table.shape, p) > EQUAL_ALARM:
+            continue
+        if len(table.unique(dim=0)) < len(table):
+            raise Failure(
+                f"copied:{name}",
+                f"each {name} should have its own coins, but some have exactly the same as others",
+                [_decided(dropped, names)],
+            )
+
+
+def fresh(
+    first: Tensor,
+    second: Tensor,
+    p: float,
+    elsewhere: Tensor | None = None,
+    on_another: Tensor | None = None,
+    alarm: float = FALSE_ALARM,
+) -> None:
+    """Expect two calls to have drawn their coins (bool, True = dropped) independently; false alarm `alarm`.
+
+    The others tell apart why two calls are equal, by the code `stale:` and:
 
     Args:
-        elsewhere: the first call of another object. It tells two equal calls apart: `stale:seeded` if it is equal too,
-            else `stale:stored`.
+        elsewhere: the first call of another object: `seeded` if it is equal too, else `stored`.
+        on_another: the call with another input of the same shape: `from_input` if it is not equal, whatever `elsewhere` is.
     """
     p = _rate_to_judge_by(first, p)
     agree, trials, share = int((first == second).sum()), first.numel(), p * p + (1 - p) * (1 - p)
-    if agree in binomial_interval(trials, share):
+    if _compatible(agree, trials, share, alarm):
         return
     if agree < trials:
-        code = "stale:partly"
+        code = "partly"
+    elif on_another is not None and not bool((first == on_another).all()):
+        code = "from_input"
     elif elsewhere is None:
-        code = "stale"
+        code = "repeated"
     else:
-        code = "stale:seeded" if bool((first == elsewhere).all()) else "stale:stored"
-    also = ", and so does another object" if code == "stale:seeded" else ""
+        code = "seeded" if bool((first == elsewhere).all()) else "stored"
+    also = {"seeded": ", and so does another object", "from_input": ", and another input gives another mask"}.get(
+        code, ""
+    )
     raise Failure(
-        code,
+        f"stale:{code}",
         f"two calls should draw two masks, which agree in {share:.0%} of their places by chance: "
         f"these agree in {agree / trials:.0%}{also}",
         [images("Two calls: dropped (red) and kept.", [("first", _flat(first)), ("second", _flat(second))], "", "")],
     )
 
 
-def scale(y: Any, x: Tensor, p: float) -> None:
+def scale(y: Any, x: Tensor, p: float, family: str = "scale") -> None:
     """Expect what survived to be x / (1 - p), to a relative 1e-6 (four roundings in half precision).
 
     Args:
         y: output, of the shape of x; zeros are taken as dropped.
         x: input without zeros.
         p: drop probability below 1.
+        family: the failure's code, before the colon.
     """
     got = tensor(y, "the output", shape=x.shape)
     kept = got != 0
@@ -440,7 +504,7 @@ def scale(y: Any, x: Tensor, p: float) -> None:
     constant = bool(((ratio - typical).abs() <= slack * abs(typical)).all())
     named = {
         "none": 1.0, "1/p": 1 / p if p else math.inf, "1-p": 1 - p, "p": p, "1/(1-p)^2": expected**2, "minus": -expected,
-        "2": 2.0,
+        "2": 2.0, "1/(1+p)": 1 / (1 + p), "1+p": 1 + p,
     }  # fmt: skip
     code = next((n for n, v in named.items() if constant and abs(typical - v) <= slack * abs(v)), "")
     if not code:
@@ -453,7 +517,7 @@ def scale(y: Any, x: Tensor, p: float) -> None:
     places = ((edges[1:] + edges[:-1]) / 2).tolist()
     heights = [torch.histogram(values, edges)[0] / len(values) for values in (shown, torch.tensor([expected]).double())]
     raise Failure(
-        f"scale:{code}",
+        f"{family}:{code}",
         f"what is kept should be multiplied by 1 / (1 - p) = {expected:.4g} (p = {p:g}), but it is multiplied by {said}",
         [bars("What kept values were multiplied by.",
               [(name, places, h.tolist()) for name, h in zip(("seen", "right"), heights, strict=True)],
@@ -493,18 +557,27 @@ def _varies(zero: Tensor) -> list[bool]:
     return [bool((zero != zero.narrow(d, 0, 1)).any()) for d in range(zero.dim())]
 
 
-def _there_is_choice(dropped: Tensor) -> None:
+def _both_occur(dropped: Tensor) -> None:
     if not bool(dropped.any()) or bool(dropped.all()):
         what = "everything" if bool(dropped.any()) else "nothing"
         # One code for both: where a single coin decides over all, chance says which of the two it is.
         raise Failure("drops:all_alike", f"{what} was dropped: each part should have its own chance")
 
 
+def _compatible(count: int, trials: int, p: float, alarm: float) -> bool:
+    """Whether a count may be that of coins. Each test that can fail a right answer is made here, and spends `alarm`."""
+    return count in binomial_interval(trials, p, alarm)
+
+
 def _rate_to_judge_by(dropped: Tensor, p: float) -> float:
     """Return p, or the coins' own rate where they are far from it: agreement can still be judged, and nothing else is."""
-    _there_is_choice(dropped)
+    _both_occur(dropped)
     trials, count = dropped.numel(), int(dropped.sum())
     return p if count in binomial_interval(trials, p) else count / trials
+
+
+def _decided(dropped: Tensor, names: tuple[str, str]) -> Evidence:
+    return images("Drawn decisions: dropped (red) and kept.", [("decisions", dropped.float())], names[1], names[0])
 
 
 def _is_observed_share(ratios: Tensor, kept: Tensor, slack: float) -> bool:
@@ -527,6 +600,18 @@ def _maps(y: Tensor, layout: str) -> Evidence:
         "The first example's output, white where it is zero.",
         [(f"channel {i}", m if m.dim() == 2 else m.reshape(1, -1)) for i, m in enumerate(channels[:3])],
     )
+
+
+def _type_code(value: Any) -> str:
+    return f"type:{value.reference.kind if isinstance(value, Remote) else type(value).__name__}"
+
+
+def _shape_code(shape: Sequence[int], expected: Sequence[int]) -> str:
+    """Name a shape by its axes: a, b, … for the first, second, … of what was expected, 1 for 1; generic if one is neither."""
+    letters = [
+        "1" if n == 1 else chr(ord("a") + list(expected).index(n)) if n in expected else "?" for n in map(int, shape)
+    ]
+    return "shape" if "?" in letters else "shape:" + ("".join(letters) or "scalar")
 
 
 def _fits(actual: Tensor, candidate: Tensor) -> bool:

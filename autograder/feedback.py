@@ -36,7 +36,6 @@ _ICONS = {
     Status.RAISED: "error",
     Status.NOT_STARTED: "open",
     Status.GONE: "gone",
-    Status.SKIPPED: "skipped",
     Status.BROKEN: "error",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import json
 import os
 import secrets
@@ -13,23 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from autograder import source as static
+from autograder.cells import STILL_TO_DO
 from autograder.checks import Check, Exercise, Outcome, Status, fingerprint, run_checks
 from autograder.course import Course, CourseError, Unit
 from autograder.draw import PUBLIC_SEED
-from autograder.mistakes import KnownMistake, diagnose
+from autograder.mistakes import diagnose
 from autograder.probes import random_state_kept
 from autograder.student import local_student
 from autograder.verdict import ProgressTable, Standing, Verdict
 
 _PROGRESS_FILE = ".progress.json"
-_attempts: dict[str, int] = {}
+_tried: dict[str, list[str]] = {}
+"""What was checked of each exercise in this session: a hint is spent on each new try."""
 
 
-def check(exercise: Callable[..., Any]) -> Verdict:
+def check(exercise: Callable[..., Any]) -> Verdict | None:
     """Check your answer to an exercise and show the result.
 
     Args:
         exercise: the function or class itself, as in `check(accuracy)`.
+
+    Returns:
+        The verdict, which the notebook shows; None if you interrupt it.
 
     Raises:
         TypeError: it is neither.
@@ -37,17 +43,20 @@ def check(exercise: Callable[..., Any]) -> Verdict:
     """
     if not callable(exercise):
         raise TypeError(f"check() takes the function or class you wrote, as in check(accuracy), not {exercise!r:.60}")
-    name = getattr(exercise, "__name__", type(exercise).__name__)
+    name = _name(exercise)
     unit = _course().unit_of(name)
     declared = unit.exercise(name)
-    library = [f"{u.name} (line {u.line})" for u in static.library_calls(_cell_source(name), declared.forbids)]
-    if _under_nbgrader():
-        outcomes, noticed = _grade_here(unit, declared, exercise)
-        return Verdict(name, outcomes, library or noticed, as_number=True)
-    outcomes, noticed = _run(unit.public_checks, declared, exercise, PUBLIC_SEED)
-    verdict = _verdict(declared, outcomes, library or noticed, unit.manifest.mistakes)
-    worth = unit.manifest.worth.get(name)
-    verdict.graded_only = worth.graded if worth else 0
+    source = _cell_source(name)
+    library = [f"{u.name} (line {u.line})" for u in static.library_calls(source, declared.forbids, name, _inputs())]
+    try:
+        if _under_nbgrader():
+            outcomes, noticed = _grade_here(unit, declared, exercise)
+            return Verdict(name, outcomes, library or noticed, as_number=True)
+        outcomes, noticed = _run(unit.public_checks, declared, exercise, PUBLIC_SEED)
+        verdict = _verdict(declared, outcomes, library or noticed, unit, source)
+    except KeyboardInterrupt:
+        print(f"Stopped while checking {name}: is there a loop that never ends?")
+        return None
     _remember(unit.stem, verdict)
     return verdict
 
@@ -85,16 +94,9 @@ def _grade_here(unit: Unit, exercise: Exercise, answer: Callable[..., Any]) -> t
     return (again, more) if better else (outcomes, library)
 
 
-@lru_cache(maxsize=1)
 def _under_nbgrader() -> bool:
-    """Say whether nbgrader runs this kernel: it reads a cell's mark from its text, which then has to be a number."""
-    import psutil
-
-    try:
-        commands = [part for parent in psutil.Process().parents() for part in parent.cmdline()[:3]]
-    except psutil.Error:
-        return False
-    return any(Path(part).stem == "nbgrader" for part in commands)
+    """Say whether `nbgrader autograde` runs this kernel: it reads a cell's mark from its text, which has to be a number."""
+    return os.environ.get("NBGRADER_EXECUTION") == "autograde"
 
 
 def progress(whole_course: bool = False) -> ProgressTable:
@@ -119,29 +121,53 @@ def progress(whole_course: bool = False) -> ProgressTable:
 
 def ready(*exercises: Callable[..., Any]) -> bool:
     """Say whether all of these are written; if not, print which is still to do, so that the notebook can go on."""
-    waiting = [e.__name__ for e in exercises if _is_stub(e)]
+    waiting = [_name(e) for e in exercises if _is_stub(e)]
     if waiting:
-        print(f"This cell needs {' and '.join(waiting)}, still to do: finish the exercise above, then run it again.")
+        print(f"Still to do: {', '.join(waiting)}. Then run this cell again.")
     return not waiting
 
 
-def _verdict(exercise: Exercise, outcomes: list[Outcome], library: list[str], mistakes: list[KnownMistake]) -> Verdict:
-    untouched = all(o.status is Status.NOT_STARTED for o in outcomes)
-    passed = all(o.status is Status.PASSED for o in outcomes) and not library
-    guess = None
-    if not (passed or untouched or library):
-        guess = diagnose(fingerprint(outcomes), [m for m in mistakes if m.exercise == exercise.name])
-    attempt = _attempts.get(exercise.name, 0)
-    _attempts[exercise.name] = 0 if passed else attempt + (not untouched)
-    hint = min(attempt, len(exercise.hints) - 1)
-    return Verdict(
-        exercise=exercise.name,
-        outcomes=outcomes,
-        library=library,
-        diagnosis=guess.explanation if guess else "",
-        hint="" if passed else exercise.hints[hint],
-        hint_number=hint + 1,
-        hints=len(exercise.hints),
+def _verdict(exercise: Exercise, outcomes: list[Outcome], library: list[str], unit: Unit, source: str) -> Verdict:
+    worth = unit.manifest.worth.get(exercise.name)
+    verdict = Verdict(exercise.name, outcomes, library, graded_only=worth.graded if worth else 0)
+    if static.parse(source) is None:
+        verdict.caution = (
+            "Your last version of this cell is not valid Python, so this is the verdict on the one before it."
+        )
+    if verdict.solved or verdict.untouched:
+        return verdict
+    verdict.first = [name for name in exercise.uses if _unsolved(unit, name)]
+    if not (library or verdict.first):
+        guess = diagnose(fingerprint(outcomes), [m for m in unit.manifest.mistakes if m.exercise == exercise.name])
+        verdict.diagnosis = guess.explanation if guess else ""
+    # The next hint is for the next idea, not for the next typo, and not for looking twice.
+    tried = _tried.setdefault(exercise.name, [])
+    crashed = all(o.status in (Status.RAISED, Status.PASSED, Status.NOT_STARTED) for o in outcomes)
+    if source not in tried and not (crashed and tried):
+        tried.append(source)
+    verdict.hint_number = min(len(tried), len(exercise.hints))
+    verdict.hint, verdict.hints = exercise.hints[verdict.hint_number - 1], len(exercise.hints)
+    return verdict
+
+
+def _unsolved(unit: Unit, name: str) -> bool:
+    """Say whether an exercise that another one builds on fails its own checks in this notebook."""
+    answer = vars(sys.modules["__main__"]).get(name)
+    if not callable(answer):
+        return False
+    outcomes, _ = _run(unit.public_checks, unit.exercise(name), answer, PUBLIC_SEED)
+    return any(o.status is not Status.PASSED for o in outcomes)
+
+
+def _name(exercise: Any) -> str:
+    """Return the name under which the notebook knows an answer: a lambda or a partial has none, or another, of its own."""
+    own = getattr(exercise, "__name__", "")
+    here = vars(sys.modules["__main__"])
+    if here.get(own) is exercise:
+        return str(own)
+    known = {e.name for unit in _course().units.values() for e in unit.exercises}
+    return next(
+        (n for n, value in here.items() if value is exercise and n in known), str(own or type(exercise).__name__)
     )
 
 
@@ -154,17 +180,23 @@ def _course() -> Course:
     return _course_at(Path.cwd())
 
 
+def _inputs() -> list[str]:
+    """Return the cells that were run in this notebook, the latest last."""
+    return [cell for cell in vars(sys.modules["__main__"]).get("In") or [] if isinstance(cell, str)]
+
+
 def _cell_source(name: str) -> str:
-    """Return the last cell of the running notebook that defines `name`, or ""."""
-    for source in reversed(vars(sys.modules["__main__"]).get("In") or []):
-        if isinstance(source, str) and static.defines(source, name):
-            return source
-    return ""
+    """Return the last cell that was run to define `name`, whether or not it is valid Python; "" outside a notebook."""
+    return next((cell for cell in reversed(_inputs()) if static.defines(cell, name)), "")
 
 
 def _is_stub(exercise: Any) -> bool:
-    """An untouched stub names NotImplementedError in its code, or in one of its methods'."""
-    return any("NotImplementedError" in code.co_names for code in _codes(exercise))
+    """Say whether a stub's own exception is still in an answer's code, where it can be reached."""
+    for code in _codes(exercise):
+        constants = {i.argval for i in dis.get_instructions(code) if isinstance(i.argval, str)}
+        if "NotImplementedError" in constants and any(c.endswith(STILL_TO_DO) for c in constants):
+            return True
+    return False
 
 
 def _codes(thing: Any) -> Iterator[types.CodeType]:

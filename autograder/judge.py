@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ from autograder.course import Course, Unit
 from autograder.mistakes import diagnose
 from autograder.report import CheckReport, Diagnosis, ExerciseReport, Report, State, WrittenReport
 from autograder.sandbox import Sandbox
+from autograder.sandbox.launch import out_of_time
 from autograder.student import Student, StudentError, StudentGone
 from autograder.submission import Answer, Found, Program, Submission, Unreadable, align, identify, read_notebook
-from autograder.wire import WireError
 
 PATIENCE_AFTER_HANG_S = 0.5
 """Seconds for one answer once an exercise has hung: a hundred times what a right one takes, and it bounds the time."""
@@ -42,19 +43,22 @@ def grade(
         A report in every case: what cannot be graded says why.
     """
     started = time.monotonic()
+    named = course.units.get(Path(file).stem)  # all there is to tell the unit by, if the file cannot be read
     try:
         if isinstance(data, Unreadable):
             raise data
         cells, metadata = read_notebook(data)
-        unit = identify(cells, metadata, course)
-        report = _Examination(align(cells, unit), sandbox, seed).report()
+        named = identify(cells, metadata, course)
+        report = _Examination(align(cells, named), sandbox, seed).report()
     except Unreadable as problem:
-        named = course.units.get(Path(file).stem)  # all there is to tell the unit by
-        most = sum(w.public + w.graded for w in named.manifest.worth.values()) if named else 0
-        report = Report(
-            student=student, unit=named.stem if named else "", state=State.UNREADABLE, points=0, max_points=most,
-            sentence=str(problem), isolated=sandbox.isolated, seed=seed,
-        )  # fmt: skip
+        report = _ungraded(named, State.UNREADABLE, str(problem), sandbox, seed)
+    # A fault of ours, or a trick we do not know: this submission's instructor should look, and the class goes on.
+    except Exception as error:
+        sandbox.end()
+        sentence = (
+            f"the grader itself failed on this notebook, which is not your fault: {type(error).__name__}: {error}"
+        )
+        report = _ungraded(named, State.FAILED, sentence[:500], sandbox, seed)
     return report.model_copy(
         update={
             "student": student,
@@ -62,6 +66,21 @@ def grade(
             "digest": hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "",
             "seconds": round(time.monotonic() - started, 3),
         }
+    )
+
+
+def _ungraded(unit: Unit | None, state: State, sentence: str, sandbox: Sandbox, seed: str) -> Report:
+    worth = unit.manifest.worth.values() if unit else ()
+    return Report(
+        student="",
+        unit=unit.stem if unit else "",
+        title=str(unit.about.get("title", "")) if unit else "",
+        state=state,
+        points=0,
+        max_points=sum(w.public + w.graded for w in worth),
+        sentence=sentence,
+        isolated=sandbox.isolated,
+        seed=seed,
     )
 
 
@@ -81,6 +100,7 @@ class _Examination:
     skipped: set[str] = field(default_factory=set)
     replaced: tuple[str, ...] = ()
     student: Student | None = None
+    ends_at: float = math.inf
 
     @property
     def unit(self) -> Unit:
@@ -88,6 +108,7 @@ class _Examination:
 
     def report(self) -> Report:
         exercises: list[ExerciseReport] = []
+        self.ends_at = time.monotonic() + self.sandbox.limits.total_s
         try:
             for exercise in self.unit.exercises:
                 exercises.append(self._exercise(exercise, {e.name: e for e in exercises}))
@@ -138,11 +159,11 @@ class _Examination:
                 outcomes, library, stood_in = again, more, faulty
             self._restart(replaced=())
 
-        static_uses = [f"{u.name} (line {u.line})" for u in static.library_calls(answer.source, exercise.forbids)]
+        static_uses = [f"{u.name} (line {u.line})" for u in self._library_calls(exercise, answer)]
         found = static_uses or sorted(library)
         report = _summarise(exercise, answer, outcomes, stand_ins=list(stood_in), library=found)
         label = f"your cell {exercise.name}"
-        if answer.renamed and not report.points:
+        if answer.unusable and not report.points:
             report.sentence = answer.note
         if label in self.failed:
             if report.points < report.max_points:
@@ -160,9 +181,9 @@ class _Examination:
         library: set[str] = set()
         patience: float | None = None
         for check in checks:
-            student = self._ready(patience)
-            student.watch, student.library = exercise.forbids, library
             try:
+                student = self._ready(patience)
+                student.watch, student.library = exercise.forbids, library
                 outcomes.append(run_check(check, student, self.seed, self.unit.reference))
             except StudentGone as gone:
                 outcomes.append(Outcome(check, Status.GONE, f"gone:{gone.code}", str(gone)))
@@ -178,7 +199,10 @@ class _Examination:
     def _ready(self, patience: float | None = None) -> Student:
         """Return a student in which every cell has run; cells that end the process are left out and noted."""
         while self.student is None:
+            if time.monotonic() >= self.ends_at:
+                raise out_of_time(self.sandbox.limits)
             process = self.sandbox.open()
+            process.ends_at = self.ends_at
             process.stand_ins = {name: getattr(self.unit.reference, name) for name in self.replaced}
             student = Student(process)
             if self._run_cells(student):
@@ -192,7 +216,7 @@ class _Examination:
         self.student, self.replaced = None, replaced
 
     def _run_cells(self, student: Student) -> bool:
-        """Run every cell; False if one ended the process."""
+        """Run every cell, then let right versions stand in; False if that ended the process."""
         for program in self.submission.programs:
             key = program.label
             if key in self.skipped or (len(self.skipped) >= MOST_LOST_CELLS and not program.exercise):
@@ -201,22 +225,28 @@ class _Examination:
                 student.run(program.label, program.source)
             except StudentError as error:
                 self.failed[key] = f"{_subject(program)} {_what_stopped(error)}"
-            except WireError:
-                size = len(program.source) / 2**20
-                self.failed[key] = (
-                    f"{_subject(program)} is too large to run ({size:.1f} MB): is there data pasted into it?"
-                )
-                self.skipped.add(key)
             except StudentGone as gone:
                 self.failed[key] = f"{_subject(program)} could not be run to its end: {gone}"
                 self.skipped.add(key)
                 return False
             # Right after the cell that defines it, so that every later use finds the right version.
-            if program.exercise in self.replaced:
-                student.replace(program.exercise)
-        for name in self.replaced:  # also where no cell defines it, or not only that cell
+            if program.exercise in self.replaced and not self._stand_in(student, program.exercise):
+                return False
+        # Also where no cell defines it, or not only that cell.
+        return all(self._stand_in(student, name) for name in self.replaced)
+
+    def _stand_in(self, student: Student, name: str) -> bool:
+        """Replace an exercise by a right version; False, and never again, if the learner's code prevents it."""
+        try:
             student.replace(name)
+        except (StudentError, StudentGone):
+            self.replaced = ()
+            return False
         return True
+
+    def _library_calls(self, exercise: Exercise, answer: Answer) -> list[static.Use]:
+        context = [program.source for program in self.submission.programs]
+        return static.library_calls(static.plain_python(answer.source), exercise.forbids, exercise.name, context)
 
     def _other_failures(self) -> list[str]:
         exercises = {f"your cell {name}" for name in self.submission.answers}
@@ -276,7 +306,11 @@ def preload_modules(course: Course) -> list[str]:
     return ["torch", *(n for n in names if n != "torch")]
 
 
-def open_sandbox(course: Course, isolated: bool = True) -> Sandbox:
-    """Start a sandbox for a course: its learners' folder visible, its solutions never. Raises SandboxUnavailable."""
-    hidden: list[Path] = [course.solutions] if course.solutions else []
-    return Sandbox([course.notebooks], hidden, preload_modules(course), isolated=isolated)
+def open_sandbox(course: Course, isolated: bool = True, hidden: Sequence[Path] = ()) -> Sandbox:
+    """Start a sandbox for a course: its learners' folder is visible, its solutions and what `hidden` names are not.
+
+    Raises:
+        SandboxUnavailable: this machine cannot isolate code.
+    """
+    secret = [course.solutions] if course.solutions else []
+    return Sandbox([course.notebooks], [*secret, *hidden], preload_modules(course), isolated=isolated)

@@ -11,8 +11,14 @@ from pydantic import BaseModel
 
 T = TypeVar("T", bound=Callable[..., Any])
 
-LIKELY = 0.75
+LIKELY = 0.9
 """The least similarity at which a diagnosis is shown; below it silence is better than a wrong lead."""
+
+MARGIN = 0.1
+"""How far the next likely mistake must be behind, where the likeliest does not fit exactly."""
+
+GENERIC = 0.25
+"""The weight of a code that many different mistakes have in common."""
 
 
 def mistake(exercise: str) -> Callable[[T], T]:
@@ -72,31 +78,58 @@ class KnownMistake(BaseModel):
     fingerprint: dict[str, str]
 
 
+def is_telling(code: str) -> bool:
+    """Whether a code says what was observed, as `scale:none` does, and not merely that something was wrong.
+
+    Generic are codes without a suffix, with the suffix "other", and those of an error without words.
+    """
+    family, _, suffix = code.partition(":")
+    if family == "raised":
+        suffix = suffix.partition(":")[2]
+    return suffix not in ("", "other")
+
+
 def diagnose(observed: Mapping[str, str], known: Sequence[KnownMistake]) -> KnownMistake | None:
     """Return the known mistake that explains what was observed, or None: no lead is better than a wrong one.
 
-    First the one whose fingerprint is most alike, if it is alike enough. Else learners have made several mistakes at once:
-    of those whose whole fingerprint is among what was observed, the one that explains most, if that is half of it.
+    A mistake is a candidate if one of its telling codes was observed in the same check. The likeliest candidate is named if
+    it is alike enough, and either fits exactly or is ahead of all that are explained otherwise. Else several mistakes may have
+    been made at once; that is certain only where whole fingerprints, put together, are exactly what was observed. Then
+    the largest of them is named.
     """
-    best = max(known, key=lambda k: similarity(observed, k.fingerprint), default=None)
-    if best is not None and similarity(observed, best.fingerprint) >= LIKELY:
-        return best
-    contained = [k for k in known if k.fingerprint and k.fingerprint.items() <= observed.items()]
-    largest = max(contained, key=lambda k: len(k.fingerprint), default=None)
-    return largest if largest is not None and 2 * len(largest.fingerprint) >= len(observed) else None
+    candidates = [k for k in known if _shared(observed, k.fingerprint)]
+    ranked = sorted(candidates, key=lambda k: similarity(observed, k.fingerprint), reverse=True)
+    if ranked:
+        best = ranked[0]
+        likeness = similarity(observed, best.fingerprint)
+        rivals = [k for k in ranked if k.explanation != best.explanation]
+        behind = similarity(observed, rivals[0].fingerprint) if rivals else 0.0
+        if likeness >= LIKELY and likeness - behind >= (MARGIN if likeness < 1 else 1e-9):
+            return best
+    parts = [k for k in candidates if k.fingerprint.items() <= observed.items()]
+    covered = {name for part in parts for name in part.fingerprint}
+    if covered != observed.keys():
+        return None
+    parts.sort(key=lambda k: len(k.fingerprint), reverse=True)
+    tied = [k for k in parts[1:] if len(k.fingerprint) == len(parts[0].fingerprint)] if parts else []
+    return parts[0] if parts and all(k.explanation == parts[0].explanation for k in tied) else None
 
 
 def similarity(observed: Mapping[str, str], expected: Mapping[str, str]) -> float:
     """Return how alike two fingerprints are, from 0 to 1; 0 if both are empty.
 
-    The mean, over every check that fails in either, of 1 (same code), 1/2 (other code of the same family, the part before
-    the colon), 1/4 (fails in both) or 0 (fails in one alone).
+    The share of checks, of all that fail in either, in which both have the same code. A generic code that they share weighs
+    GENERIC; what differs, be it in a suffix alone, counts against in full.
     """
-    names = observed.keys() | expected.keys()
-    if not names:
-        return 0.0
-    total = 0.0
-    for name in observed.keys() & expected.keys():
-        seen, known = observed[name], expected[name]
-        total += 1.0 if seen == known else 0.5 if seen.split(":")[0] == known.split(":")[0] else 0.25
-    return total / len(names)
+    total = agreed = 0.0
+    for name in observed.keys() | expected.keys():
+        same = observed.get(name) == expected.get(name)
+        weight = GENERIC if same and not is_telling(observed[name]) else 1.0
+        total += weight
+        agreed += weight * same
+    return agreed / total if total else 0.0
+
+
+def _shared(observed: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
+    """Return the telling codes that two fingerprints have in the same check."""
+    return [code for name, code in expected.items() if observed.get(name) == code and is_telling(code)]

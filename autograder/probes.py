@@ -28,7 +28,7 @@ Message = dict[str, Any]
 StandIn = Callable[[str, list[Any], dict[str, Any]], Any]
 """Asks the judge for the value of `name(*args, **kwargs)`: see `ProbeServer.replace`."""
 
-_TEXT_LIMIT = 2000
+TEXT_LIMIT = 2000
 _DEPTH_LIMIT = 20
 _RESERVE = 16 << 20
 """Bytes held back, so that there is room to say that the memory is used up."""
@@ -219,13 +219,13 @@ class _Watcher(TorchFunctionMode):
 def describe_error(error: BaseException) -> dict[str, Any]:
     """Return type, base types, message and the line in the learner's cell, as plain bounded data."""
     try:
-        message = str(error)[:_TEXT_LIMIT]
+        message = str(error)[:TEXT_LIMIT]
     except BaseException:  # an exception whose __str__ raises is still an exception
         message = ""
     where, line = "", 0
     if isinstance(error, SyntaxError):
         # Its own text repeats file and line.
-        where, line, message = str(error.filename or ""), error.lineno or 0, str(error.msg)[:_TEXT_LIMIT]
+        where, line, message = str(error.filename or ""), error.lineno or 0, str(error.msg)[:TEXT_LIMIT]
     else:
         for frame, number in traceback.walk_tb(error.__traceback__):
             if (

@@ -73,10 +73,11 @@ class WrittenReport(BaseModel):
 
 
 class State(StrEnum):
-    """Whether a submission could be graded."""
+    """Whether a submission could be graded; FAILED is the grader's own fault."""
 
     GRADED = "graded"
     UNREADABLE = "unreadable"
+    FAILED = "failed"
 
 
 class Report(BaseModel):
@@ -102,7 +103,9 @@ class Report(BaseModel):
 
     @property
     def broken(self) -> list[str]:
-        """Names of checks that failed to run for no fault of the learner's."""
+        """What failed to run for no fault of the learner's."""
+        if self.state is State.FAILED:
+            return [self.sentence]
         return [
             f"{e.name}.{c.name}: {c.message}" for e in self.exercises for c in e.checks if c.status is Status.BROKEN
         ]

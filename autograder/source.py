@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
+import symtable
+import warnings
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_LIBRARIES = ("torch", "torchvision")
+_UNUSUAL_ATTRIBUTES = frozenset(
+    "__globals__ __builtins__ __code__ f_back f_globals f_locals tb_frame _C DisableTorchFunction _getframe".split()
+)
 _UNUSUAL_MODULES = frozenset(
-    "builtins ctypes faulthandler gc importlib inspect io marshal mmap multiprocessing os pathlib pickle pty resource "
-    "shutil signal socket subprocess sys tempfile threading urllib".split()
+    "autograder.probes autograder.sandbox autograder.wire builtins ctypes faulthandler gc importlib inspect io marshal mmap "
+    "multiprocessing os pathlib pickle pty resource shutil signal socket subprocess sys tempfile threading urllib".split()
 )
 _UNUSUAL_CALLS = frozenset("__import__ compile eval exec exit globals input locals open quit vars".split())
+MAX_CELL = 100_000
+"""Characters of a cell; a longer one is not read."""
+_LONGEST_MAGIC, _MOST_MAGICS = 10_000, 50
 _WRAPPERS = ("time", "timeit", "capture", "prun")
 """Cell magics whose body is Python that runs as if they were not there."""
 
@@ -25,9 +33,13 @@ class Use:
 
 
 def parse(source: str) -> ast.Module | None:
-    """Parse a cell; None if it is not Python."""
+    """Parse a cell; None if it is not Python, or longer than MAX_CELL."""
+    if len(source) > MAX_CELL:
+        return None
     try:
-        return ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a learner's odd escapes and comparisons
+            return ast.parse(source)
     # Nesting deep enough exhausts the parser's stack or memory.
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
@@ -35,16 +47,22 @@ def parse(source: str) -> ast.Module | None:
 
 def plain_python(source: str) -> str:
     """Return the cell as plain Python: magics become calls of `get_ipython()`, and a `%%time` above a cell goes."""
-    first, newline, rest = source.lstrip("\n").partition("\n")
-    if first.startswith("%%") and first[2:].split(" ")[0] in _WRAPPERS:
-        return plain_python(newline + rest)  # the empty line keeps the numbers of those below
-    if parse(source) is not None or not any(line.lstrip()[:1] in tuple("%!?") for line in source.splitlines()):
+    lines = source.split("\n")
+    top = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    while top < len(lines) and lines[top].startswith("%%") and lines[top][2:].split(" ")[0] in _WRAPPERS:
+        lines[top] = ""  # empty, so that the numbers of the lines below stay
+        top += 1
+    source = "\n".join(lines)
+    # IPython's transformer takes time that grows faster than the cell, and more so with its magics.
+    if len(source) > _LONGEST_MAGIC or sum(line.lstrip()[:1] in ("%", "!", "?") for line in lines) > _MOST_MAGICS:
+        return source
+    if parse(source) is not None:
         return source
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
         return str(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]
-    except SyntaxError:
+    except Exception:  # whatever it stumbles over is for Python to name
         return source
 
 
@@ -72,63 +90,173 @@ def defines(source: str, name: str) -> bool:
     return False
 
 
-def definitions_only(source: str) -> str:
-    """Return the cell with only its imports, functions, classes and literal constants left; line numbers are kept.
+def globals_used(source: str) -> set[str]:
+    """Return the names that a piece of source takes from outside its own functions and classes."""
 
-    For cells that learners added: a helper they wrote must be there at grading, a training run need not.
+    def of(table: symtable.SymbolTable) -> Iterator[str]:
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and (table.get_type() == "module" or symbol.is_global()):
+                yield symbol.get_name()
+        for inner in table.get_children():
+            yield from of(inner)
+
+    if parse(source) is None:
+        return set()
+    try:
+        return set(of(symtable.symtable(source, "cell", "exec")))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+
+
+def support(cells: Sequence[str], wanted: Collection[str]) -> list[str]:
+    """Return, for each cell, only its statements that bind a wanted name, or a name that such a statement uses.
+
+    For the cells around an exercise: a helper, import or constant that an answer needs must be there at grading, a training
+    run need not. Imports, functions, classes, assignments, and `if` and `try` around these can be kept; loops, `with` and
+    calls by themselves cannot. Lines stay where they were.
     """
+    statements = [(i, s) for i, cell in enumerate(cells) for s in _statements(cell)]
+    names, kept = set(wanted), set[int]()
+    grown = True
+    while grown:
+        grown = False
+        for number, (_, statement) in enumerate(statements):
+            if number not in kept and statement.binds & names:
+                kept.add(number)
+                names |= globals_used(statement.text)
+                grown = True
+    lines = [[""] * (cell.count("\n") + 1) for cell in cells]
+    for number in sorted(kept):
+        index, statement = statements[number]
+        text = statement.text.split("\n")
+        lines[index][statement.first - 1 : statement.first - 1 + len(text)] = text
+    return ["\n".join(kept_lines).rstrip() for kept_lines in lines]
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """A top-level statement that binds names and has its lines to itself."""
+
+    text: str
+    first: int
+    binds: frozenset[str]
+
+
+def _statements(source: str) -> Iterator[_Statement]:
     tree = parse(source)
-    if tree is None:
-        return ""
     lines = source.split("\n")
-    kept = [""] * len(lines)
-    for node in tree.body:
-        if isinstance(node, _DEFINITIONS) or _is_constant(node):
-            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-            last = node.end_lineno or node.lineno
-            # Statements that share a line with `;` cannot be told apart by lines.
-            if all(other is node or not _overlap(other, first, last) for other in tree.body):
-                kept[first - 1 : last] = lines[first - 1 : last]
-    return "\n".join(kept).rstrip()
+    spans = [
+        (min([n.lineno, *(d.lineno for d in getattr(n, "decorator_list", []))]), n.end_lineno or n.lineno)
+        for n in (tree.body if tree else ())
+    ]
+    for i, (first, last) in enumerate(spans):
+        binds = frozenset(_bound(tree.body[i])) if tree else frozenset()
+        # Statements that share a line with `;` cannot be told apart by lines.
+        alone = (i == 0 or spans[i - 1][1] < first) and (i + 1 == len(spans) or spans[i + 1][0] > last)
+        if binds and alone:
+            yield _Statement("\n".join(lines[first - 1 : last]), first, binds)
 
 
-def library_calls(source: str, forbidden: Collection[str]) -> list[Use]:
-    """Return where a cell calls, or derives from, a library function or class of a forbidden name.
+def _bound(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement of a kind that may be kept binds at the top level."""
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
+    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        yield from (
+            n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        )
+    elif isinstance(node, (ast.If, ast.Try)):
+        handlers = [h.body for h in node.handlers] + [node.finalbody] if isinstance(node, ast.Try) else []
+        for body in (node.body, node.orelse, *handlers):
+            for inner in body:
+                yield from _bound(inner)
 
-    `F.dropout(x)`, `nn.Dropout2d(p)` and `from torch.nn import Dropout2d as D; D(p)` are found; a learner's own function of
-    the same name is not, nor is `isinstance(m, nn.Dropout2d)`.
+
+def library_calls(
+    source: str, forbidden: Collection[str], exercise: str = "", context: Sequence[str] = ()
+) -> list[Use]:
+    """Return where an answer calls, or derives from, a library function or class of a forbidden name.
+
+    `F.dropout(x)`, `nn.Dropout2d(p)` and `from torch.nn import Dropout2d as D; D(p)` are found. A learner's own function or
+    class of the same name is not, nor `isinstance(m, nn.Dropout2d)`, nor a comparison with the library's version below the
+    answer.
+
+    Args:
+        source: the cell.
+        forbidden: names.
+        exercise: look only at the definition of this name and at what it uses of the cell; everywhere if empty.
+        context: other cells, whose imports hold here too.
     """
     tree = parse(source)
     if tree is None:
         return []
-    imported = {
-        alias.asname or alias.name: alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("torch", "torchvision")
-        for alias in node.names
-    }
+    library = _library_names([*(t for c in context if (t := parse(c))), tree])
 
-    def library_name(node: ast.expr) -> str | None:
+    def name_of(node: ast.expr) -> str | None:
         if isinstance(node, ast.Name):
-            return imported.get(node.id)
+            origin = library.get(node.id)
+            return origin.rpartition(".")[2] if origin else None
         if isinstance(node, ast.Attribute):
-            root: ast.expr = node
-            while isinstance(root, ast.Attribute):
-                root = root.value
-            return node.attr if isinstance(root, ast.Name) and root.id not in ("self", "cls") else None
+            return node.attr if _root(node) in library else None
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
             asked = node.args[1] if len(node.args) > 1 else None
             return asked.value if isinstance(asked, ast.Constant) and isinstance(asked.value, str) else None
         return None
 
     uses = []
-    for node in ast.walk(tree):
+    for node in _reached(tree, source, exercise):
         called = [node.func] if isinstance(node, ast.Call) else node.bases if isinstance(node, ast.ClassDef) else []
         for expression in called:
-            name = library_name(expression)
+            name = name_of(expression)
             if name in forbidden and name is not None:
                 uses.append(Use(name, expression.lineno))
     return sorted(set(uses), key=lambda u: (u.line, u.name))
+
+
+def _reached(tree: ast.Module, source: str, exercise: str) -> Iterator[ast.AST]:
+    """Yield the nodes of an exercise's definition and of the definitions of its cell that it uses."""
+    if exercise and defines(source, exercise):
+        wanted = {exercise}
+        statements, before = list(_statements(source)), set[str]()
+        while before != wanted:
+            before = set(wanted)
+            wanted = wanted.union(*(globals_used(s.text) for s in statements if s.binds & wanted))
+        bodies: list[ast.stmt] = [node for node in tree.body if wanted & set(_bound(node))]
+    else:
+        bodies = tree.body
+    for body in bodies:
+        yield from ast.walk(body)
+
+
+def _library_names(trees: Sequence[ast.Module]) -> dict[str, str]:
+    """Return {name: what it stands for} for names that imports and assignments bind to torch or a part of it."""
+    found = {"torch": "torch"}
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in _LIBRARIES:
+                found.update({a.asname or a.name: f"{node.module}.{a.name}" for a in node.names})
+            elif isinstance(node, ast.Import):
+                found.update(
+                    {
+                        (a.asname or a.name).split(".")[0]: a.name
+                        for a in node.names
+                        if a.name.split(".")[0] in _LIBRARIES
+                    }
+                )
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute) and _root(node.value) in found:
+                found.update({t.id: ast.unparse(node.value) for t in node.targets if isinstance(t, ast.Name)})
+            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                found.pop(node.name, None)  # the learner's own
+    return found
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def unusual(source: str) -> list[Use]:
@@ -139,36 +267,22 @@ def unusual(source: str) -> list[Use]:
     uses = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            uses += [Use(a.name, node.lineno) for a in node.names if a.name.split(".")[0] in _UNUSUAL_MODULES]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in _UNUSUAL_MODULES:
+            uses += [Use(a.name, node.lineno) for a in node.names if {a.name, a.name.split(".")[0]} & _UNUSUAL_MODULES]
+        elif (
+            isinstance(node, ast.ImportFrom)
+            and {node.module or "", (node.module or "").split(".")[0]} & _UNUSUAL_MODULES
+        ):
             uses.append(Use(node.module or "", node.lineno))
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _UNUSUAL_CALLS:
-            uses.append(Use(f"{node.func.id}()", node.lineno))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in _UNUSUAL_CALLS:
+                uses.append(Use(f"{node.func.id}()", node.lineno))
+            elif node.func.id == "getattr" and len(node.args) > 1 and not isinstance(node.args[1], ast.Constant):
+                uses.append(Use("getattr() of a computed name", node.lineno))
         elif isinstance(node, (ast.Assign, ast.AugAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
-                if isinstance(target, ast.Attribute) and ast.unparse(target).split(".")[0] == "torch":
-                    uses.append(Use(f"{ast.unparse(target)} = …", node.lineno))
-        elif isinstance(node, ast.Attribute) and node.attr in (
-            "__globals__",
-            "f_back",
-            "f_globals",
-            "f_locals",
-            "tb_frame",
-        ):
+                if isinstance(target, ast.Attribute) and _root(target) == "torch":
+                    uses.append(Use(f"torch….{target.attr} = …", node.lineno))
+        elif isinstance(node, ast.Attribute) and node.attr in _UNUSUAL_ATTRIBUTES:
             uses.append(Use(node.attr, node.lineno))
-    return sorted(set(uses), key=lambda u: (u.line, u.name))
-
-
-def _is_constant(node: ast.stmt) -> bool:
-    if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
-        return False
-    try:
-        ast.literal_eval(node.value)
-    except (ValueError, TypeError, MemoryError, RecursionError):
-        return False
-    return True
-
-
-def _overlap(node: ast.stmt, first: int, last: int) -> bool:
-    return node.lineno <= last and (node.end_lineno or node.lineno) >= first
+    return sorted({Use(u.name[:80], u.line) for u in uses}, key=lambda u: (u.line, u.name))[:50]

@@ -8,7 +8,10 @@ from functools import lru_cache
 from scipy.stats import binom
 
 FALSE_ALARM = 1e-9
-"""The chance that a right answer fails one statistical expectation, at most: DESIGN allows no more."""
+"""The chance that a right answer fails one check by bad luck, at most. Expectations within a check share it."""
+
+EQUAL_ALARM = 1e-12
+"""The chance that two rows of a table are equal which `expect.distinct` puts up with."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,24 @@ def miss_probability(trials: int, p: float, other: float, false_alarm: float = F
     """Return the chance that Binomial(trials, other) passes for Binomial(trials, p): the test's error of the second kind."""
     accepted = binomial_interval(trials, p, false_alarm)
     return float(binom.cdf(accepted.high, trials, other) - binom.cdf(accepted.low - 1, trials, other))
+
+
+def equal_probability(rows: int, columns: int, p: float) -> float:
+    """Return a bound on the chance that some two rows of a table of Bernoulli(p) coins are equal: the sum over all pairs."""
+    return rows * (rows - 1) / 2 * float((p * p + (1 - p) * (1 - p)) ** columns)
+
+
+def smallest_bias_caught(trials: int, p: float, miss: float = 1e-6, false_alarm: float = FALSE_ALARM) -> float:
+    """Return the smallest b, to 1e-4, such that coins of rate p + b or p - b pass for coins of rate p with less than `miss`."""
+    steps = range(1, round(min(p, 1 - p) * 1e4))
+    return next(
+        (
+            b / 1e4
+            for b in steps
+            if all(miss_probability(trials, p, p + s * b / 1e4, false_alarm) < miss for s in (1, -1))
+        ),
+        1.0,
+    )
 
 
 @lru_cache(maxsize=1024)

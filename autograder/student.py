@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import torch
 
 from autograder import wire
-from autograder.probes import Message, ProbeServer, describe_error
+from autograder.cells import STILL_TO_DO
+from autograder.probes import TEXT_LIMIT, Message, ProbeServer, describe_error
 
 
 class StudentError(Exception):
@@ -29,20 +30,27 @@ class StudentError(Exception):
         """Build from `probes.describe_error`'s answer, believing nothing about its shape."""
         if not isinstance(error, dict):
             return cls(["Exception"], "")
-        types = [t for t in error.get("types") or () if type(t) is str] or ["Exception"]
-        text = {k: v if type(v := error.get(k)) is str else "" for k in ("message", "where", "source")}
+        named = error.get("types")
+        types = [t[:100] for t in named[:20] if type(t) is str] if type(named) is list else []
+        text = {k: v[:TEXT_LIMIT] if type(v := error.get(k)) is str else "" for k in ("message", "where", "source")}
         line = error.get("line")
-        return cls(types, text["message"], text["where"], line if type(line) is int else 0, text["source"])
+        return cls(
+            types or ["Exception"], text["message"], text["where"], line if type(line) is int else 0, text["source"]
+        )
 
     @property
     def not_started(self) -> bool:
-        """An untouched stub raises NotImplementedError."""
-        return "NotImplementedError" in self.types
+        """A stub that the build made was reached; torch and learners raise NotImplementedError for reasons of their own."""
+        return "NotImplementedError" in self.types and self.message.endswith(STILL_TO_DO)
 
     def sentence(self) -> str:
         """Say what was raised, and on which line of the learner's cell."""
         place = f" (line {self.line}: `{self.source}`)" if self.line and self.source else ""
-        return f"your code raised {self}{place}"
+        if "MemoryError" in self.types or "can't allocate memory" in self.message:
+            return f"your code ran out of memory{place}"
+        refused = "PermissionError" in self.types and "Operation not permitted" in self.message
+        why = ": at grading there is no network, and no other process to start or reach" if refused else ""
+        return f"your code raised {self}{place}{why}"
 
 
 class StudentGone(Exception):
@@ -51,6 +59,9 @@ class StudentGone(Exception):
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+_MALFORMED = "your code interfered with the check, so its answer could not be read"
 
 
 class Transport(Protocol):
@@ -129,8 +140,10 @@ class Student:
         """Call `target` and report its arguments afterwards and, given a cotangent, the gradients."""
         reply = self._call(target, args, kwargs, observe=True, cotangent=cotangent)
         output, arguments, gradients = reply.get("output"), reply.get("arguments"), reply.get("gradients")
-        if not (isinstance(arguments, list) and isinstance(gradients, list)) or len(gradients) != len(args):
-            raise StudentGone("protocol", "the answer to a probe was malformed")
+        if not (isinstance(arguments, list) and isinstance(gradients, list)) or not len(arguments) == len(
+            gradients
+        ) == len(args):
+            raise StudentGone("protocol", _MALFORMED)
         reached = isinstance(output, torch.Tensor) and output.requires_grad
         return Observation(self._receive(output), self._receive(arguments), self._receive(gradients), reached)
 
@@ -144,7 +157,7 @@ class Student:
         if not isinstance(reply, dict) or not all(
             isinstance(reply.get(k), dict) for k in ("parameters", "buffers", "training")
         ):
-            raise StudentGone("protocol", "the answer to a probe was malformed")
+            raise StudentGone("protocol", _MALFORMED)
         return reply
 
     def _call(self, target: Remote, args: Any, kwargs: Mapping[str, Any], **options: Any) -> dict[str, Any]:
@@ -159,7 +172,7 @@ class Student:
             }
         )
         if not isinstance(reply, dict) or not isinstance(reply.get("library"), list):
-            raise StudentGone("protocol", "the answer to a probe was malformed")
+            raise StudentGone("protocol", _MALFORMED)
         self.library.update(name for name in self.watch if name in reply["library"])
         return reply
 

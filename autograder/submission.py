@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from autograder.course import Course, Unit
 
 MAX_BYTES = 32 << 20
 """A notebook with its figures has a few MB. Larger files are refused unread."""
+MAX_CELLS, MAX_CODE = 2_000, 400_000
+"""Cells, and characters of code: several times what any unit's notebook has. Reading takes time and memory in proportion."""
 
 
 class Unreadable(Exception):
@@ -31,14 +33,14 @@ class Found(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a learner handed in for one exercise or written question; `renamed` if its cell defines something else."""
+    """What a learner handed in for one exercise or written question; `unusable` if its cell defines something else."""
 
     name: str
     found: Found
     source: str = ""
     untouched: bool = False
     note: str = ""
-    renamed: bool = False
+    unusable: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ def read_notebook(data: bytes) -> tuple[list[Cell], dict[str, Any]]:
         Unreadable: it is not a notebook.
     """
     advice = "open it in Jupyter, save it and hand it in again"
+    if not data.strip():
+        raise Unreadable("the file is empty: save your notebook in Jupyter and hand it in again")
     try:
         document = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -97,7 +101,14 @@ def read_notebook(data: bytes) -> tuple[list[Cell], dict[str, Any]]:
     if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
         raise Unreadable(f"the file is JSON but not a notebook (it has no list of cells): {advice}")
     metadata = document.get("metadata")
+    if len(document["cells"]) > MAX_CELLS:
+        raise Unreadable(
+            f"the notebook has {len(document['cells'])} cells, and the limit is {MAX_CELLS}: hand in your own"
+        )
     cells = [cell for raw in document["cells"] if (cell := read_cell(raw)) is not None]
+    code = sum(len(cell.source) for cell in cells if cell.kind == "code")
+    if code > MAX_CODE:
+        raise Unreadable(f"the notebook has {code / 1e6:.1f} MB of code: is there data pasted into a cell? Take it out")
     return cells, metadata if isinstance(metadata, dict) else {}
 
 
@@ -144,25 +155,31 @@ def align(cells: list[Cell], unit: Unit) -> Submission:
     chosen: dict[int, str] = {}
     for original in unit.release:
         if original.role is Role.EXERCISE:
-            answers[original.name], index = _find_exercise(original, code)
-            if index is not None:
+            answer, index = _find_exercise(original, code)
+            if len(answer.source) > static.MAX_CELL:
+                size = f"{len(answer.source) // 1000} KB, and the limit is {static.MAX_CELL // 1000} KB"
+                note = f"its cell is too large, {size}: is there data pasted into it?"
+                answer = replace(answer, source=answer.source[:1000], note=note, unusable=True)
+            elif index is not None:
                 chosen[index] = original.name
+            answers[original.name] = answer
 
     programs = [Program("set-up", c.source) for c in unit.release if c.role is Role.SETUP]
+    plain = [static.plain_python(cell.source) for cell in code]
+    others: list[int] = []
     for index, cell in enumerate(code):
         role = cell.role if cell.role is not Role.OTHER or cell.id not in release else release[cell.id].role
+        if role is Role.SETUP and cell.source.strip() not in released_sources:
+            notes.append("a set-up cell was changed; the original was used, so put what you need into your own cells")
+        elif index not in chosen and role not in (Role.SETUP, Role.CHECK):
+            others.append(index)
+    needed = set().union(*(static.globals_used(plain[index]) for index in chosen)) - set(chosen.values())
+    helpers = dict(zip(others, static.support([plain[index] for index in others], needed), strict=True))
+    for index, source in enumerate(plain):
         if index in chosen:
-            name = chosen[index]
-            programs.append(Program(f"your cell {name}", static.plain_python(cell.source), name))
-        elif role is Role.SETUP:
-            if cell.source.strip() not in released_sources:
-                notes.append(
-                    "a set-up cell was changed; the original was used, so put what you need into your own cells"
-                )
-        elif cell.source.strip() not in released_sources and role is not Role.CHECK:
-            helper = static.definitions_only(static.plain_python(cell.source))
-            if helper:
-                programs.append(Program(f"your cell {index + 1}", helper))
+            programs.append(Program(f"your cell {chosen[index]}", source, chosen[index]))
+        elif helpers.get(index):
+            programs.append(Program(f"your cell {index + 1}", helpers[index]))
 
     written = {o.name: _find_written(o, cells) for o in unit.release if o.role is Role.WRITTEN}
     return Submission(unit, answers, written, programs, notes)
@@ -185,9 +202,9 @@ def _find_exercise(original: Cell, code: list[Cell]) -> tuple[Answer, int | None
             cell = code[candidates[-1]]
             untouched = cell.source.strip() == stub
             # A cell that does not parse will say so itself when it is run.
-            renamed = not untouched and static.parse(static.plain_python(cell.source)) is not None
-            note = f"its cell no longer defines {name}: was it renamed?" if renamed else ""
-            return Answer(name, found, cell.source, untouched, note, renamed), candidates[-1]
+            unusable = not untouched and static.parse(static.plain_python(cell.source)) is not None
+            note = f"its cell no longer defines {name}: was it renamed?" if unusable else ""
+            return Answer(name, found, cell.source, untouched, note, unusable), candidates[-1]
     return Answer(name, Found.MISSING, note=f"no cell defines {name}: was the cell deleted?"), None
 
 

@@ -29,7 +29,8 @@ def harmless(text: str, limit: int = 4000, keep: str = "\n\t", mark: str = "") -
 
 def one_line(text: str, limit: int = 400) -> str:
     """Return harmless text on a single line."""
-    return harmless(" ".join(text[: 4 * limit].split()), limit, keep="")
+    # Again afterwards: a space may have stood beside what was taken out.
+    return " ".join(harmless(" ".join(text[: 4 * limit].split()), limit, keep="").split())
 
 
 def sentence(text: str, names: tuple[str, ...] = ()) -> str:

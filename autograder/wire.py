@@ -19,6 +19,8 @@ import torch
 MAX_HEADER = 1 << 20
 MAX_TENSORS = 64 << 20
 MAX_DIMENSIONS = 8
+MAX_DEPTH = 40
+"""Honest answers nest at most half as deep: see `probes`."""
 
 _LENGTHS = struct.Struct(">II")
 _TENSOR, _REFERENCE, _TUPLE, _DTYPE = 1, 2, 3, 4
@@ -133,9 +135,14 @@ def decode(frame: bytes) -> Any:
 
 
 def _decode(header: bytes, tensors: memoryview) -> Any:
+    position, depth = 0, 0
+
     def extension(code: int, data: bytes) -> Any:
+        nonlocal position
         if code == _TENSOR:
-            return _load_tensor(unpack(data), tensors)
+            # Each tensor's bytes follow those of the one before, so that none can be claimed twice.
+            tensor, position = _load_tensor(unpack(data), tensors, position)
+            return tensor
         if code == _TUPLE:
             return tuple(unpack(data))
         if code == _REFERENCE:
@@ -148,10 +155,21 @@ def _decode(header: bytes, tensors: memoryview) -> Any:
         raise WireError(f"unknown extension {code}")
 
     def unpack(data: bytes) -> Any:
-        return msgpack.unpackb(data, ext_hook=extension, strict_map_key=True)
+        nonlocal depth
+        depth += 1
+        if depth > MAX_DEPTH:  # each level of extensions is a level of the C stack
+            raise WireError("a message that is nested too deeply")
+        try:
+            return msgpack.unpackb(data, ext_hook=extension, strict_map_key=True)
+        finally:
+            depth -= 1
 
     try:
-        return unpack(header)
+        message = unpack(header)
+        if position != len(tensors):
+            raise WireError("tensors that nothing refers to")
+        _check_depth(message)
+        return message
     except WireError:
         raise
     # msgpack names a dozen exceptions for malformed bytes, and a malformed field can fail in as many ways above.
@@ -159,7 +177,24 @@ def _decode(header: bytes, tensors: memoryview) -> Any:
         raise WireError(f"a malformed message: {type(error).__name__}") from None
 
 
-def _load_tensor(fields: Any, tensors: memoryview) -> torch.Tensor:
+def _check_depth(message: Any) -> None:
+    """Refuse what is nested deeper than MAX_DEPTH, without recursion."""
+    level = [message]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            if type(value) in (list, tuple):
+                below.extend(v for v in value if type(v) in (list, tuple, dict))
+            elif type(value) is dict:
+                below.extend(v for v in value.values() if type(v) in (list, tuple, dict))
+        if not below:
+            return
+        level = below
+    raise WireError("a message that is nested too deeply")
+
+
+def _load_tensor(fields: Any, tensors: memoryview, position: int) -> tuple[torch.Tensor, int]:
+    """Return the tensor whose bytes begin at `position`, and where they end."""
     name, shape, requires_grad, offset = fields
     dtype = _DTYPES[name]
     if len(shape) > MAX_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
@@ -167,8 +202,10 @@ def _load_tensor(fields: Any, tensors: memoryview) -> torch.Tensor:
     if type(offset) is not int or type(requires_grad) is not bool:
         raise WireError("a malformed tensor")
     size = math.prod(shape) * dtype.itemsize
-    # Checked for empty shapes too: torch refuses strides that overflow.
-    if offset < 0 or offset + size > len(tensors) or any(n > MAX_TENSORS for n in shape):
+    # Empty ones too: whoever builds a tensor of the remaining sizes would need that much.
+    if math.prod(max(n, 1) for n in shape) > MAX_TENSORS:
+        raise WireError(f"a tensor of impossible shape {shape!r:.100}")
+    if offset != position or offset + size > len(tensors):
         raise WireError("a tensor that lies outside its message")
     # bool memory other than 0 and 1 is undefined behaviour, so it is made from the bytes instead of aliasing them.
     stored = torch.uint8 if dtype is torch.bool else dtype
@@ -176,4 +213,4 @@ def _load_tensor(fields: Any, tensors: memoryview) -> torch.Tensor:
     flat = torch.frombuffer(buffer, dtype=stored) if size else torch.empty(0, dtype=stored)
     tensor = (flat != 0 if dtype is torch.bool else flat).reshape(shape)
     floating = dtype.is_floating_point or dtype.is_complex
-    return tensor.requires_grad_(requires_grad) if floating else tensor
+    return (tensor.requires_grad_(requires_grad) if floating else tensor), offset + size

@@ -14,12 +14,14 @@ import jupytext
 import pytest
 import torch
 
+from autograder import expect
 from autograder.build import FINGERPRINT_SEED
 from autograder.checks import Outcome, Status, fingerprint, run_checks
 from autograder.course import Course, Unit
 from autograder.draw import PUBLIC_SEED
-from autograder.mistakes import Entry, KnownMistake, diagnose
+from autograder.mistakes import Entry, KnownMistake, diagnose, is_telling
 from autograder.probes import random_state_kept
+from autograder.statistics import FALSE_ALARM
 from autograder.student import local_student
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,6 +141,88 @@ def test_mutation_score(unit: Unit, exercise: str, capsys: pytest.CaptureFixture
     assert recognised >= 0.9 * public
 
 
+RELATIVES = {
+    # It is both at once, and the checks say no more than that.
+    "RescaledInEvaluationOnly": {"NoRescaling", "RescaledInEvaluation"},
+}
+"""What may be said of a mistake that is not in the bank, because it is as true of it."""
+
+
+@pytest.mark.parametrize(("unit", "exercise"), EXERCISES)
+@pytest.mark.parametrize("public", [False, True], ids=["graded", "public"])
+def test_a_mistake_outside_the_bank_is_not_taken_for_another(unit: Unit, exercise: str, public: bool) -> None:
+    mistakes = known(unit.stem, exercise, public)
+    wrong = {}
+    for each in mistakes:
+        others = [m for m in mistakes if m.name != each.name]
+        for seed in SEEDS:
+            found = diagnose(seen(outcomes(unit.stem, exercise, each.name, seed), public), others)
+            if found is not None and found.name not in RELATIVES.get(each.name, ()):
+                wrong[each.name] = found.name
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(("unit", "exercise"), EXERCISES)
+def test_every_mistake_shows_something_telling(unit: Unit, exercise: str) -> None:
+    vague = [m.name for m in known(unit.stem, exercise) if not any(map(is_telling, m.fingerprint.values()))]
+    assert vague == []
+
+
+def points(unit: Unit, exercise: str, entry: str) -> int:
+    return sum(o.points for o in outcomes(unit.stem, exercise, entry, SEEDS[1]))
+
+
+def test_defining_properties_weigh_most() -> None:
+    unit = COURSE.unit("03_spatial_dropout")
+    totals = {e.name: sum(c.points for c in unit.checks(e.name)) for e in unit.exercises}
+    assert totals == {"channel_mask": 8, "SpatialDropout2d": 27}
+    assert sum(c.points for c in COURSE.unit("00_start_here").checks("accuracy")) == 4
+
+    def lost(exercise: str, entry: str) -> int:
+        return totals[exercise] - points(unit, exercise, entry)
+
+    assert lost("SpatialDropout2d", "MaskPerElement") >= 13
+    assert lost("SpatialDropout2d", "IgnoresTraining") >= 3
+    assert lost("SpatialDropout2d", "NoRescaling") >= 4
+    assert lost("SpatialDropout2d", "KeepAndDropSwapped") >= 4
+    assert lost("SpatialDropout2d", "MaskDrawnOnce") >= 3
+    for entry in (
+        "mask_per_element",
+        "mask_with_keep_and_drop_swapped",
+        "mask_always_one_half",
+        "mask_of_normal_numbers",
+    ):
+        assert lost("channel_mask", entry) >= 4, entry
+    for exercise in totals:
+        graded = sum(c.points for c in unit.checks(exercise) if c.graded_only)
+        assert graded <= totals[exercise] / 8
+
+
+@pytest.mark.parametrize(("unit", "exercise"), EXERCISES)
+def test_a_check_fails_a_right_answer_once_in_a_billion(
+    unit: Unit, exercise: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alarms that a check's tests of counts spend add up to less than FALSE_ALARM, with room for its patterns."""
+    spent: list[float] = []
+    plain = expect._compatible
+
+    def noted(count: int, trials: int, p: float, alarm: float) -> bool:
+        spent.append(alarm)
+        return plain(count, trials, p, alarm)
+
+    monkeypatch.setattr(expect, "_compatible", noted)
+    tested = 0
+    for check in unit.checks(exercise):
+        spent.clear()
+        (outcome,) = run_checks(
+            [check], local_student(dict(vars(reference(unit.stem)))), "alarms", reference(unit.stem)
+        )
+        assert outcome.status is Status.PASSED
+        assert sum(spent) <= 0.8 * FALSE_ALARM, (check.name, spent)
+        tested += bool(spent)
+    assert tested == {"channel_mask": 3, "SpatialDropout2d": 3}.get(exercise, 0)
+
+
 @pytest.mark.parametrize(("unit", "exercise"), EXERCISES)
 def test_most_points_are_public(unit: Unit, exercise: str) -> None:
     checks = unit.checks(exercise)
@@ -167,3 +251,113 @@ def test_the_global_random_state_is_left_alone() -> None:
     unit, entry = ENTRIES[-1]
     outcomes.__wrapped__(unit.stem, entry.exercise, entry.name, "state")
     assert bool((torch.get_rng_state() == before).all())
+
+
+# -- answers outside the bank --------------------------------------------------------------------------------------------
+
+_MASK = """
+def channel_mask(x, p, channel_dim=1):
+    s = [1] * x.dim()
+    s[0], s[channel_dim] = x.shape[0], x.shape[channel_dim]
+    return BODY
+"""
+
+_LAYER = """
+class SpatialDropout2d(nn.Module):
+    def __init__(self, p=0.5, channel_dim=1):
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"p={p}")
+        self.p, self.channel_dim = p, channel_dim
+
+    def forward(self, x):
+        if x.dim() != 4:
+            raise ValueError(f"shape {tuple(x.shape)}")
+        if not self.training or self.p == 0:
+            return x
+        if self.p == 1:
+            return torch.zeros_like(x)
+        return x * channel_mask(x, self.p, self.channel_dim).to(x.dtype) / (1 - self.p)
+"""
+
+
+def _accuracy(body: str) -> tuple[str, str, str]:
+    return "00_start_here", "accuracy", f"def accuracy(logits, target):\n    return {body}\n"
+
+
+def _mask(body: str) -> tuple[str, str, str]:
+    return "03_spatial_dropout", "channel_mask", _MASK.replace("BODY", body)
+
+
+def _layer(old: str, new: str, times: int = 1) -> tuple[str, str, str]:
+    assert old in _LAYER
+    return "03_spatial_dropout", "SpatialDropout2d", _LAYER.replace(old, new, times)
+
+
+_HIT = "(logits.argmax(1) == target)"
+_TRAINING = "x * channel_mask(x, self.p, self.channel_dim).to(x.dtype) / (1 - self.p)"
+
+OUTSIDE: dict[str, tuple[tuple[str, str, str], str]] = {
+    "mean of booleans": (_accuracy(f"{_HIT}.mean()"), "mean_of_booleans"),
+    "rounded to 4": (_accuracy(f"round(float({_HIT}.float().mean()), 4)"), "rounded"),
+    "rounded to 3": (_accuracy(f"round(float({_HIT}.float().mean()), 3)"), "rounded"),
+    "batches of 5": (
+        _accuracy("torch.stack([(a.argmax(1) == b).float().mean() for a, b in zip(logits.split(5), target.split(5))]).mean()"),
+        "mean_over_batches",
+    ),
+    "N - 1": (_accuracy(f"{_HIT}.sum() / (len(target) - 1)"), "divides_by_one_less"),
+    "magnitude": (_accuracy("(logits.abs().argmax(1) == target).float().mean()"), ""),
+    "one too many": (_accuracy("(logits.argmax(1) + 1 == target).float().mean()"), "classes_counted_from_one"),
+    "softmax over the batch": (_accuracy("(logits.softmax(0).argmax(1) == target).float().mean()"), ""),
+    "last dropped": (_accuracy(f"{_HIT}[:-1].float().mean()"), ""),
+    "a percentage as text": (_accuracy(f'f"{{{_HIT}.float().mean():.2%}}"'), "a_text"),
+    "an array": (_accuracy(f"{_HIT}.float().mean().numpy()"), ""),
+    "a list": (_accuracy(f"[float({_HIT}.float().mean())]"), ""),
+    "a constant": (_accuracy("0.5"), ""),
+    "random": (_accuracy("float(torch.rand(()))"), ""),
+    "randn": (_mask("torch.randn(s) > p"), "mask_of_normal_numbers"),
+    "p squared": (_mask("torch.rand(s) >= p**2"), "mask_with_p_squared"),
+    "p rounded": (_mask("torch.rand(s) >= round(p, 1)"), "mask_with_p_rounded"),
+    "square root of p": (_mask("torch.rand(s) >= p**0.5"), ""),
+    "signs": (_mask("torch.sign(torch.rand(s) - p)"), "mask_of_plus_and_minus_one"),
+    "twos": (_mask("2 * (torch.rand(s) >= p)"), ""),
+    "values of x": (_mask("(m := x.double().mean([d for d in range(4) if s[d] == 1], keepdim=True)) >= m.flatten().quantile(p)"), ""),
+    "exchanged": (_mask("torch.rand(x.shape[channel_dim], x.shape[0], 1, 1) >= p"), "mask_with_its_sizes_exchanged"),
+    "rows": (_mask("torch.rand(x.shape[0], x.shape[channel_dim], x.shape[2], 1) >= p"), ""),
+    "mask as a list": (_mask("(torch.rand(s) >= p).tolist()"), ""),
+    "the right layer, but 1 + p": (_layer("(1 - self.p)", "(1 + self.p)"), "DividedByOnePlusP"),
+    "1 - p + 0.001": (_layer("/ (1 - self.p)", "/ (1.001 - self.p)"), ""),
+    "a typo": (_layer("x, self.p, self.channel_dim)", "x, self.p, self.dim)"), "ReadsWhatWasNeverSet"),
+    "no such function": (_layer(_TRAINING, "x * chanel_mask(x, self.p)"), ""),
+    "numpy": (_layer(_TRAINING, f"({_TRAINING}).detach().numpy()"), "ReturnsAnArray"),
+    "einsum": (
+        _layer(_TRAINING, 'torch.einsum("nchw,nc->nchw", x, channel_mask(x, self.p, self.channel_dim)[:, :, 0, 0].to(x.dtype))'
+                          " / (1 - self.p)"),
+        "IndexesTheMaskAsChannelsFirst",
+    ),
+    "five dimensions": (_layer("x.dim() != 4", "x.dim() < 4"), "AcceptsFiveDimensions"),
+    "bound of the denominator": (_layer("(1 - self.p)", "max(1 - self.p, 0.5)"), "DenominatorCutOff"),
+    "arguments exchanged": (_layer("p=0.5, channel_dim=1", "channel_dim=1, p=0.5"), "ArgumentsExchanged"),
+    "another default": (_layer("p=0.5", "p=0.2"), "AnotherDefault"),
+    "detached": (_layer("return x\n", "return x.detach()\n"), "DetachedInEvaluation"),
+    "double": (_layer("return x\n", "return x.double()\n"), "DoubleInEvaluation"),
+    "half": (_layer("return x\n", "return x.half()\n"), ""),
+    "a type error": (_layer("raise ValueError(f\"p", "raise TypeError(f\"p"), ""),
+    "twice what is kept": (_layer("/ (1 - self.p)", "* 2"), ""),
+    "minus": (_layer("return x *", "return -x *"), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, seed: str) -> None:
+    (stem, exercise, source), expected = OUTSIDE[name]
+    namespace = dict(vars(reference(stem)))
+    exec(compile(source, f"<{exercise}>", "exec"), namespace)
+    with random_state_kept():
+        results = tuple(run_checks(COURSE.unit(stem).checks(exercise), local_student(namespace), seed, reference(stem)))
+    assert any(o.status is not Status.PASSED for o in results)
+    for public in (False, True):
+        observed = seen(results, public)
+        found = diagnose(observed, known(stem, exercise, public))
+        assert (found.name if found else "") == expected, observed

@@ -68,14 +68,17 @@ def test_eventually_gives_another_try() -> None:
 @pytest.mark.parametrize(
     ("value", "code", "says"),
     [
-        (None, "type:none", "is a return missing?"),
-        ("text", "type", "the str 'text'"),
-        ((torch.ones(2), 1), "type", "a tuple of 2"),
-        (torch.ones(3, 2), "shape", "should have shape (2, 3), got (3, 2)"),
+        (None, "type:NoneType", "is a return missing?"),
+        ("text", "type:str", "the str 'text'"),
+        ((torch.ones(2), 1), "type:tuple", "a tuple of 2"),
+        (torch.ones(3, 2), "shape:ba", "should have shape (2, 3), got (3, 2)"),
+        (torch.ones(1, 2, 3), "shape:1ab", "got (1, 2, 3)"),
+        (torch.ones(()), "shape:scalar", "got ()"),
+        (torch.ones(6), "shape", "got (6,)"),
         (torch.ones(2, 3, dtype=torch.float64), "dtype:float64", "keep the dtype torch.float32"),
         (torch.ones(2, 3, dtype=torch.complex64), "dtype:complex", "should be real"),
-        (torch.tensor([[0.0, 1.0, 2.0], [0.0, torch.nan, 0.0]]), "nan", "contains NaN, first at index [1, 1]"),
-        (torch.full((2, 3), -torch.inf), "nan", "contains infinity, first at index [0, 0]"),
+        (torch.tensor([[0.0, 1.0, 2.0], [0.0, torch.nan, 0.0]]), "finite:nan", "contains NaN, first at index [1, 1]"),
+        (torch.full((2, 3), -torch.inf), "finite:infinity", "contains infinity, first at index [0, 0]"),
     ],
 )
 def test_tensor(value: Any, code: str, says: str) -> None:
@@ -87,7 +90,7 @@ def test_tensor_passes() -> None:
     assert expect.tensor(value, shape=(2, 3), dtype=torch.float32) is value
     assert expect.tensor(torch.full((), torch.nan), finite=False).dim() == 0
     assert expect.tensor(torch.empty(0)).numel() == 0
-    fails("nan", "contains NaN", lambda: expect.tensor(torch.tensor(torch.nan)))
+    fails("finite:nan", "contains NaN", lambda: expect.tensor(torch.tensor(torch.nan)))
 
 
 @pytest.mark.parametrize("value", [0.5, torch.tensor(0.5), torch.tensor(0.5, dtype=torch.float64)])
@@ -100,20 +103,20 @@ def test_scalar_passes(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "code"),
     [
-        (None, "type:none"),
-        (True, "type"),
-        ("0.5", "type"),
-        (1j, "type"),
-        ([0.5], "type"),
+        (None, "type:NoneType"),
+        (True, "type:bool"),
+        ("0.5", "type:str"),
+        (1j, "type:complex"),
+        ([0.5], "type:list"),
         (torch.tensor([0.5]), "shape:one"),
         (torch.tensor([[0.5]]), "shape:one"),
         (torch.ones(3), "shape:many"),
         (torch.empty(0), "shape:many"),
-        (torch.tensor(True), "type"),
-        (torch.tensor(1j), "type"),
-        (torch.tensor(torch.nan), "nan"),
-        (float("inf"), "nan"),
-        (10**400, "nan"),
+        (torch.tensor(True), "type:bool"),
+        (torch.tensor(1j), "type:complex"),
+        (torch.tensor(torch.nan), "finite:nan"),
+        (float("inf"), "finite:infinity"),
+        (10**400, "finite:infinity"),
     ],
 )
 def test_scalar_fails(value: Any, code: str) -> None:
@@ -132,7 +135,7 @@ def test_close_of_numbers() -> None:
     expect.close(torch.tensor(0.1), 0.1)
     fails("value", "the answer should be 0.5, got 0.6", lambda: expect.close(0.6, 0.5, "the answer"))
     fails("rate:twice", "got 1", lambda: expect.close(1.0, 0.5, code="rate", candidates={"half": 0.25, "twice": 1.0}))
-    fails("nan", "finite", lambda: expect.close(float("nan"), 0.5))
+    fails("finite:nan", "finite", lambda: expect.close(float("nan"), 0.5))
 
 
 def test_close_of_tensors() -> None:
@@ -145,17 +148,20 @@ def test_close_of_tensors() -> None:
     found = fails("value", "in 2 of 12 places", lambda: expect.close(off, x))
     assert "the largest difference is 0.5, at index [1, 2]" in found.message
     fails("value:twice", "differs", lambda: expect.close(2 * x, x, candidates={"other": -x, "twice": 2 * x}))
-    fails("shape", "should have shape (3, 4)", lambda: expect.close(x.T, x))
-    fails("nan", "NaN", lambda: expect.close(x * torch.nan, x))
+    fails("shape:ba", "should have shape (3, 4)", lambda: expect.close(x.T, x))
+    fails("finite:nan", "NaN", lambda: expect.close(x * torch.nan, x))
     fails("value", "at index []", lambda: expect.close(torch.tensor(2), torch.tensor(1)))
-    fails("type:none", "None", lambda: expect.close(None, x))
+    fails("type:NoneType", "None", lambda: expect.close(None, x))
+    several = {"twice": [0.9, 1.0], "half": 0.25}
+    fails("value:twice", "got 1", lambda: expect.close(1.0, 0.5, candidates=several))
+    fails("value", "got 2", lambda: expect.close(2.0, 0.5, candidates=several))
 
 
 def test_unchanged() -> None:
     x = maps(3, 4)
     expect.unchanged(x, x.clone())
     for after in (2 * x, x.double(), x.T, None, [x]):
-        fails("input_changed", "logits was changed", lambda after=after: expect.unchanged(x, after, "logits"))
+        fails("input:changed", "logits was changed", lambda after=after: expect.unchanged(x, after, "logits"))
 
 
 # -- calls ---------------------------------------------------------------------------------------------------------------
@@ -166,9 +172,9 @@ def test_function_call_and_made() -> None:
     assert expect.function(there.add) is not None
     assert expect.call(there.add, 1, b=2) == 3
     assert expect.made(there.make, 2)(torch.ones(1, 2)).shape == (1, 2)
-    fails("type", "should be something to call, got the int 3", lambda: expect.call(there.value))
-    fails("type:none", "the exercise should be something to call", lambda: expect.function(there.none))
-    fails("type:none", "what nothing makes should be", lambda: expect.made(there.nothing, what="nothing"))
+    fails("type:int", "should be something to call, got the int 3", lambda: expect.call(there.value))
+    fails("type:NoneType", "the exercise should be something to call", lambda: expect.function(there.none))
+    fails("type:NoneType", "what nothing makes should be", lambda: expect.made(there.nothing, what="nothing"))
 
 
 def test_mode() -> None:
@@ -179,7 +185,7 @@ def test_mode() -> None:
     expect.mode(remote, training=True)
     assert layer.training
     layer.train = 3  # type: ignore[assignment]
-    fails("type", "train() should be something to call", lambda: expect.mode(remote, training=True))
+    fails("type:int", "train() should be something to call", lambda: expect.mode(remote, training=True))
 
 
 class _Special(ValueError):
@@ -196,6 +202,11 @@ def test_raises() -> None:
         expect.raises("ValueError", there.refuses, shape, mentions=(11, 13))
     expect.raises("ValueError", there.special, 1)
     expect.raises("ValueError", there.refuses, -0.25, mentions=(-0.25,))
+    for shown in ("-0.5", "-0.50", "p=-0.5."):
+        expect.raises("ValueError", there.refuses, shown, mentions=(-0.5,))
+    for shown in ("0.5", "-0.51", "-0.055", "p"):
+        fails("raises:message", "show -0.5",
+              lambda shown=shown: expect.raises("ValueError", there.refuses, shown, mentions=(-0.5,)))  # fmt: skip
     for shape in ("(13, 11)", "(111, 13)", "(11,)", "(11, 13.5)", "nothing"):
         fails(
             "raises:message", "show 11, 13",
@@ -212,7 +223,7 @@ def test_raises_when_nothing_is_raised() -> None:
     there = student(accepts=lambda x: x, value=3, stub=_stub)
     fails("p:nothing", "f(2) should raise ValueError, but it was accepted",
           lambda: expect.raises("ValueError", there.accepts, 2, what="f(2)", code="p"))  # fmt: skip
-    fails("type", "something to call", lambda: expect.raises("ValueError", there.value))
+    fails("type:int", "something to call", lambda: expect.raises("ValueError", there.value))
     with pytest.raises(StudentError) as caught:  # an untouched stub is no wrong answer
         expect.raises("ValueError", there.stub)
     assert caught.value.not_started
@@ -247,7 +258,7 @@ def test_mixed() -> None:
     fails("varies:none", "one coin decides", lambda: expect.mixed(lambda: next(flips)))
     fails("drops:everything", "whole output is zero", lambda: expect.mixed(lambda: zero))
     fails("drops:nothing", "nothing was dropped", lambda: expect.mixed(lambda: one))
-    fails("type:none", "None", lambda: expect.mixed(lambda: None))
+    fails("type:NoneType", "None", lambda: expect.mixed(lambda: None))
 
 
 def test_constant_zero_pattern_passes() -> None:
@@ -281,8 +292,8 @@ def test_constant_zero_pattern_fails_on_junk() -> None:
     fails("drops:everything", "everything", lambda: expect.constant_zero_pattern(torch.zeros(2, 3, 4, 5), over=WHOLE))
     fails("shape", "unexpected shape", lambda: expect.constant_zero_pattern(torch.zeros(2, 3), over=WHOLE))
     fails("shape", "unexpected shape", lambda: expect.constant_zero_pattern(torch.zeros(2, 0, 3, 4), over=WHOLE))
-    fails("type", "torch.Tensor", lambda: expect.constant_zero_pattern("junk", over=WHOLE))
-    fails("nan", "NaN", lambda: expect.constant_zero_pattern(torch.full((2, 3, 4, 5), torch.nan), over=WHOLE))
+    fails("type:str", "torch.Tensor", lambda: expect.constant_zero_pattern("junk", over=WHOLE))
+    fails("finite:nan", "NaN", lambda: expect.constant_zero_pattern(torch.full((2, 3, 4, 5), torch.nan), over=WHOLE))
 
 
 def test_decisions() -> None:
@@ -302,6 +313,9 @@ def test_drop_rate(p: float) -> None:
     expect.drop_rate(y.movedim(1, -1), p)
     fails("rate:1-p", "that is 1 - p, the share to keep", lambda: expect.drop_rate(y, 1 - p))
     fails("rate:other", "should be dropped", lambda: expect.drop_rate(y, 0.5))
+    fails("big:half", "should be dropped", lambda: expect.drop_rate(masked(coins(48, 96, 0.5), 2, 3), p, code="big"))
+    near = {"near": p + 0.03, "nearer": p}
+    fails("rate:nearer", "should be dropped", lambda: expect.drop_rate(y, p / 2, candidates=near))
 
 
 def test_drop_rate_counts_a_coin_once() -> None:
@@ -318,7 +332,7 @@ def test_drop_rate_without_choice() -> None:
     fails("rate:1-p", "0 of 1 (0.000)", lambda: expect.drop_rate(torch.ones(48, 96), 1.0))
     fails("drops:all_alike", "everything was dropped", lambda: expect.drop_rate(torch.zeros(48, 96), 0.3))
     fails("drops:all_alike", "nothing was dropped", lambda: expect.drop_rate(torch.ones(48, 96), 0.3))
-    fails("type:none", "None", lambda: expect.drop_rate(None, 0.3))
+    fails("type:NoneType", "None", lambda: expect.drop_rate(None, 0.3))
 
 
 NAMES = ("example", "channel")
@@ -344,7 +358,7 @@ def test_independent_fails(p: float) -> None:
     fails("opposed:example", "agree in 0%", lambda: expect.independent(opposite, p, NAMES))
     order = torch.rand(48, 96, generator=torch.Generator().manual_seed(2)).argsort(1)
     for count in (int(96 * p), int(96 * p) + 1):
-        fails("fixed_count", "should vary from example", lambda n=count: expect.independent(order < n, p, NAMES))
+        fails("count:fixed", "should vary from example", lambda n=count: expect.independent(order < n, p, NAMES))
     fails("drops:all_alike", "nothing was dropped", lambda: expect.independent(table & False, p, NAMES))
     fails("drops:all_alike", "everything was dropped", lambda: expect.independent(table | True, p, NAMES))
 
@@ -354,11 +368,37 @@ def test_fresh() -> None:
     expect.fresh(first, second, 0.3)
     expect.fresh(first, second, 0.3, elsewhere=first)  # two objects may begin alike
     expect.fresh(first, second, 0.7)
-    fails("stale", "these agree in 100%", lambda: expect.fresh(first, first, 0.3))
+    fails("stale:repeated", "these agree in 100%", lambda: expect.fresh(first, first, 0.3))
     fails("stale:stored", "should draw two masks", lambda: expect.fresh(first, first, 0.3, elsewhere=third))
     fails("stale:seeded", "so does another object", lambda: expect.fresh(first, first, 0.3, elsewhere=first))
+    fails("stale:from_input", "another input", lambda: expect.fresh(first, first, 0.3, on_another=second))
+    fails("stale:repeated", "should draw", lambda: expect.fresh(first, first, 0.3, on_another=first))
     half = torch.where(torch.arange(96) < 48, first, second)
     fails("stale:partly", "should draw", lambda: expect.fresh(first, half, 0.3))
+
+
+@pytest.mark.parametrize("p", [0.2, 0.3, 0.4, 0.8])
+def test_distinct(p: float) -> None:
+    for seed in range(50):
+        expect.distinct(coins(96, 96, p, seed), p, NAMES)
+    table = coins(96, 96, p)
+    fails("copied:example", "exactly the same", lambda: expect.distinct(table[:48].repeat(2, 1), p, NAMES))
+    fails("copied:channel", "exactly the same", lambda: expect.distinct(table[:, :48].repeat(1, 2), p, NAMES))
+    one = table.clone()
+    one[90] = one[3]
+    fails("copied:example", "exactly the same", lambda: expect.distinct(one, p, NAMES))
+    few = coins(4, 6, p)
+    expect.distinct(torch.cat([few, few]), p, NAMES)  # too few to tell a copy from chance
+    fails("drops:all_alike", "nothing", lambda: expect.distinct(table & False, p, NAMES))
+
+
+def test_broadcast_and_constant_axes() -> None:
+    x = maps(4, 6, 3, 5)
+    assert expect.broadcast(torch.ones(4, 6, 1, 1), x).shape == x.shape
+    for shape, letters in (((4, 6), "shape:ab"), ((6, 4, 1, 1), "shape:ba11"), ((7,), "shape")):
+        fails(letters, "does not broadcast", lambda shape=shape: expect.broadcast(torch.ones(shape), x))
+    fails("type:NoneType", "None", lambda: expect.broadcast(None, x))
+    assert expect.constant_axes(coins(4, 6, 0.5)[:, :, None, None].expand(x.shape)) == ["height", "width"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
@@ -379,7 +419,7 @@ def test_scale_fails() -> None:
     each = mask.double().mean(1, keepdim=True)
     for code, factor in {
         "none": 1.0, "1/p": 1 / p, "1-p": 1 - p, "p": p, "1/(1-p)^2": (1 - p) ** -2, "minus": -1 / (1 - p), "2": 2.0,
-        "other": 1.25, "observed": 1 / share,
+        "1/(1+p)": 1 / (1 + p), "1+p": 1 + p, "other": 1.25, "observed": 1 / share,
     }.items():  # fmt: skip
         found = fails(
             f"scale:{code}", f"1 / (1 - p) = {1 / (1 - p):.4g}", lambda f=factor: expect.scale(x * mask * f, x, p)
@@ -390,8 +430,9 @@ def test_scale_fails() -> None:
     fails("drops:everything", "everything", lambda: expect.scale(x * 0, x, p))
     fails("scale:other", "multiplied by", lambda: expect.scale(x * mask * 1e30, x, p))
     fails("scale:other", "multiplied by", lambda: expect.scale(x * mask / (1 - p) * (1 + 1e-5), x, p))
-    fails("shape", "should have shape", lambda: expect.scale(x[:1], x, p))
-    fails("type:none", "None", lambda: expect.scale(None, x, p))
+    fails("shape:1bcd", "should have shape", lambda: expect.scale(x[:1], x, p))
+    fails("type:NoneType", "None", lambda: expect.scale(None, x, p))
+    fails("large:none", "multiplied", lambda: expect.scale(x * mask, x, p, "large"))
 
 
 def test_masked_gradient() -> None:
@@ -418,5 +459,5 @@ def test_masked_gradient() -> None:
     fails("gradient:none", "no gradient reaches", lambda: gradient("unused"))
     fails("gradient:through", "the gradient of the input differs", lambda: gradient("through"))
     fails("gradient", "the gradient of the input differs", lambda: gradient("half"))
-    fails("type:none", "None", lambda: gradient("nothing"))
-    fails("nan", "NaN", lambda: gradient("notanumber"))
+    fails("type:NoneType", "None", lambda: gradient("nothing"))
+    fails("finite:nan", "NaN", lambda: gradient("notanumber"))

@@ -176,21 +176,54 @@ def test_two_models_see_the_same_batches_whatever_else_they_draw(embedded: data.
     assert seen[0] == seen[1]
 
 
-def test_training_leaves_threads_and_mode_as_they_were(embedded: data.Data) -> None:
+def test_training_leaves_the_threads_as_they_were(embedded: data.Data) -> None:
     threads = torch.get_num_threads()
-    model = models.SmallCNN().eval()
-    training.evaluate(model, embedded.validation.first(50))
-    assert not model.training
+    training.train(models.SmallCNN(), embedded.with_train(50), 1)
     assert torch.get_num_threads() == threads
 
 
-def test_evaluation_agrees_with_arithmetic(embedded: data.Data) -> None:
-    model = models.SmallCNN()
-    split = embedded.validation.first(70)
-    loss, accuracy = training.evaluate(model, split)
-    logits = model.eval()(split.images).detach()
-    assert loss == pytest.approx(float(nn.functional.cross_entropy(logits, split.labels)), abs=1e-5)
-    assert accuracy == pytest.approx(float((logits.argmax(1) == split.labels).float().mean()))
+@pytest.mark.parametrize("look", [training.logits_of, models.feature_maps])
+@pytest.mark.parametrize("outer", [True, False])
+def test_looking_at_a_model_leaves_each_module_in_its_mode(look: Callable[..., object], outer: bool) -> None:
+    """Also one that differs from the model's own, and also when the look fails."""
+    model = models.SmallCNN(lambda: nn.Dropout(1.0)).train(outer)
+    model.get_submodule("blocks.1").train(not outer)
+    modes = [module.training for module in model.modules()]
+    assert len(set(modes)) == 2
+    seen: list[bool] = []
+    model.get_submodule("blocks.1.2").register_forward_hook(lambda module, *_: seen.append(module.training))
+    look(model, torch.randn(4, 1, 28, 28))
+    assert [module.training for module in model.modules()] == modes
+    with pytest.raises(RuntimeError):
+        look(model, torch.randn(4, 2, 28, 28))
+    assert [module.training for module in model.modules()] == modes
+    assert seen == [False]
+
+
+def scores(logits: list[list[float]], labels: list[int]) -> tuple[float, float]:
+    """What `evaluate` says of a network that answers with these logits."""
+    rows = torch.tensor(logits, dtype=torch.float32)
+    network = nn.Linear(rows.shape[1], rows.shape[1], bias=False)
+    nn.init.eye_(network.weight)
+    return training.evaluate(network, data.Split(rows, torch.tensor(labels)))
+
+
+def test_evaluation_agrees_with_arithmetic() -> None:
+    loss, accuracy = scores([[0, 0, 0, 2], [-3, -1, -2, -9], [5, 9, 7, 7], [1, 1, 4, 0]], [3, 1, 0, 2])
+    terms = [
+        np.log(3 + np.exp(2)) - 2,
+        np.log(sum(np.exp([-3, -1, -2, -9]))) + 1,
+        np.log(sum(np.exp([5, 9, 7, 7]))) - 5,
+        np.log(sum(np.exp([1, 1, 4, 0]))) - 4,
+    ]
+    assert loss == pytest.approx(sum(terms) / 4, abs=1e-6)
+    assert accuracy == 3 / 4
+
+
+def test_only_a_first_place_of_its_own_counts_as_right() -> None:
+    """A network whose logits are all alike, or NaN, gets nothing right."""
+    assert scores([[1, 1, 1], [2, 2, 0], [0, 2, 2]], [0, 1, 0])[1] == 0
+    assert scores([[float("nan")] * 3, [0, 1, 0]], [0, 1])[1] == 1 / 2
 
 
 def test_spread_needs_two_values() -> None:
@@ -234,7 +267,9 @@ def test_the_explorer_redraws_on_every_control(monkeypatch: pytest.MonkeyPatch) 
         return Picture() if display_id else None
 
     monkeypatch.setattr(IPython.display, "display", display)
-    maps = torch.rand(6, 7, 7)
+    titles: list[str] = []
+    monkeypatch.setattr(widgets.plots, "png", lambda figure: titles.append(figure.get_suptitle()) or b"")
+    maps = torch.rand(12, 7, 7)
     before = torch.get_rng_state()
     kinds = {"pixels": lambda x, p: nn.functional.dropout(x, p), "none": lambda x, p: x}
     widgets.mask_explorer(maps, kinds, p=0.3)
@@ -245,6 +280,8 @@ def test_the_explorer_redraws_on_every_control(monkeypatch: pytest.MonkeyPatch) 
     choice.value = "none"
     button.click()
     assert Picture.updates == 3
+    assert all("of 12 maps lost (the first 8 are shown)" in title for title in titles)
+    assert "0% of the active pixels dropped, 0 of" in titles[-1]
     assert torch.equal(before, torch.get_rng_state())
 
 

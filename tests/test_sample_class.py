@@ -70,7 +70,7 @@ def test_marks_are_fair_and_the_sentences_help(submission: Submission, graded: G
             f"{exercise.name}: {exercise.points} of {exercise.max_points}, {exercise.sentence}"
         )
         assert answer.says in exercise.sentence
-        assert (exercise.diagnosis.mistake if exercise.diagnosis else "") == answer.mistake or not answer.mistake
+        assert (exercise.diagnosis.mistake if exercise.diagnosis else "") == answer.mistake
         assert not submission.found or exercise.found == submission.found
     assert all(w.answered == bool(submission.written) for w in report.written)
     # What only instructors have stays out of a learner's reach, whatever the code looked at.
@@ -82,8 +82,8 @@ def test_neighbours_of_hostile_code_notice_nothing(submission: Submission, grade
     before = graded(PERFECT)
     grade(submission)
     after = grade(PERFECT)
+    # All but the seconds: marks, sentences, evidence and diagnoses are those of a submission graded alone.
     assert after.model_copy(update={"seconds": before.seconds}) == before
-    assert after.seconds < 10
 
 
 def test_pages_csv_and_json_hold_no_live_text(graded: Grade, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from autograder.statistics import (
     Interval,
     binomial_interval,
     binomial_shares,
+    equal_probability,
     middle_probability,
     miss_probability,
+    smallest_bias_caught,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,18 +80,53 @@ def test_numbers_of_coins_suffice() -> None:
     graded = load_module(ROOT / "solutions" / "checks" / f"{UNIT}.py")
     rows, columns = public["MANY"][:2]
     for p in (0.201, 0.25, 0.3, 0.35, 0.399):
-        assert miss_probability(rows * columns, p, 1 - p) < 1e-12, "keep and drop swapped"
-        assert miss_probability(rows * columns, p, 0.5) < 1e-6, "always one half"
+        assert 2 * equal_probability(2 * rows, columns, p) < 1e-12, "copied rows or columns"
         for n, k in ((rows, columns), (graded["CALLS"], graded["COINS"])):
             share = p * p + (1 - p) ** 2
             for pairs in (n // 2 * k, n * (k // 2)):
                 assert pairs not in binomial_interval(pairs, share, FALSE_ALARM / 3), "one coin for a whole axis"
             _, near = middle_probability(k, p)
             assert n not in binomial_interval(n, near, FALSE_ALARM / 3), "a fixed number dropped"
+    for p in (0.231, 0.25, 0.269, 0.601, 0.799):
+        count, alarm = math.prod(public["COUNTED"]) // 2, FALSE_ALARM / 4
+        assert miss_probability(count, p, 1 - p, alarm) < 1e-12, "keep and drop swapped"
+        assert miss_probability(count, p, 0.5, alarm) < 1e-12, "always one half"
+        if p < 0.5:
+            rates = public["_rates"](p)
+            assert miss_probability(count, p, rates["tenths"], alarm) < 1e-6, "p rounded to tenths"
+            several = sorted([p, 1 - p, 0.5, *rates.values()])
+            # Each named by the nearest: 0.025, half of the least distance, is more than 8 standard deviations.
+            assert min(b - a for a, b in zip(several, several[1:], strict=False)) > 0.029
+            assert smallest_bias_caught(count, p, 1e-6, alarm) <= 0.03
+            graded_count = math.prod(graded["COUNTED"]) // 2
+            assert graded_count >= 40_000
+            assert smallest_bias_caught(graded_count, p, 1e-6, FALSE_ALARM / 3) <= 0.0225
+    for p in (0.201, 0.3, 0.399, 0.6, 0.8):
         # Patterns: that a right answer's zeros do not vary along one of its axes, or that nothing is dropped.
-        for n, k in (public["FIRST"][:2], (9, 17)):
+        for n, k in (public["FIRST"][:2], (9, 17)) if p < 0.5 else ():
             same = [(p**a + (1 - p) ** a) ** b for a, b in ((n, k), (k, n))]
             assert max(*same, (1 - p) ** (n * k)) < FALSE_ALARM
+
+
+@pytest.mark.parametrize(("trials", "p"), [(1000, 0.3), (48_000, 0.25)])
+def test_smallest_bias_caught(trials: int, p: float) -> None:
+    bias = smallest_bias_caught(trials, p)
+    assert max(miss_probability(trials, p, p + bias), miss_probability(trials, p, p - bias)) < 1e-6
+    less = bias - 1e-4
+    assert max(miss_probability(trials, p, p + less), miss_probability(trials, p, p - less)) >= 1e-6
+    assert smallest_bias_caught(3, 0.5) == 1.0, "three coins tell nothing"
+
+
+def test_equal_probability() -> None:
+    """Against all tables of 3 rows of 2 coins, each weighted by its probability: the bound holds, and is not far off."""
+    p, exact = 0.3, 0.0
+    for bits in range(2**6):
+        rows = [(bits >> 2 * r) & 3 for r in range(3)]
+        if len(set(rows)) < 3:
+            ones = bin(bits).count("1")
+            exact += p**ones * (1 - p) ** (6 - ones)
+    assert exact <= equal_probability(3, 2, p) <= 3 * exact
+    assert equal_probability(2, 2, p) == pytest.approx((p * p + (1 - p) ** 2) ** 2)
 
 
 def test_probabilities_are_no_share_of_few_coins() -> None:

@@ -90,10 +90,10 @@ def test_a_syntax_error_does_not_hide_the_exercise(answer: Callable[..., Any], m
 
 
 def test_setup_is_restored_and_training_is_not_run(answer: Callable[..., Any], mini: Course) -> None:
-    notebook = answer(double=DOUBLE)
+    notebook = answer(double="def double(x):\n    return SCALE * helper() * x")
     setup = next(c for c in notebook.cells if "import torch" in c.source)
     setup.source = "import torch\ntorch.manual_seed = None"
-    own = "from math import pi\nSCALE = 3\nhelper = lambda: 1\nfor i in range(9**9): pass"
+    own = "from math import pi\nSCALE = 3\nhelper = lambda: pi\nfor i in range(9**9): pass\nunused = train()"
     notebook.cells.append(nbformat.v4.new_code_cell(own))
     handed_in = aligned(notebook, mini)
     ran = sources(handed_in)
@@ -102,6 +102,7 @@ def test_setup_is_restored_and_training_is_not_run(answer: Callable[..., Any], m
     assert "from math import pi" in ran
     assert "SCALE = 3" in ran
     assert "9**9" not in ran
+    assert "train()" not in ran
     assert "check(double)" not in ran
     assert any("set-up cell was changed" in note for note in handed_in.notes)
 
@@ -131,7 +132,9 @@ def test_format_3_is_read(mini: Course) -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"", "not valid JSON (line 1"),
+        (b"", "the file is empty"),
+        (b"{", "not valid JSON (line 1"),
+        (b'{"cells": [' + b"{}," * 5000 + b"{}]}", "5001 cells"),
         (b'{"cells": [', "not valid JSON"),
         (b"\xff\xfe\x00", "not text"),
         (b"[1, 2]", "not a notebook"),
@@ -190,7 +193,7 @@ def test_any_json_is_aligned_or_refused(mini: Course, cells: list[Any], metadata
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("F.dropout2d(x)", ["dropout2d"]),
+        ("from torch.nn import functional as F\nF.dropout2d(x)", ["dropout2d"]),
         ("torch.nn.functional.dropout2d(x)", ["dropout2d"]),
         ("nn.Dropout2d(0.5)(x)", ["Dropout2d"]),
         ("from torch.nn import Dropout2d as D\nD(0.5)", ["Dropout2d"]),
@@ -200,19 +203,66 @@ def test_any_json_is_aligned_or_refused(mini: Course, cells: list[Any], metadata
         ("isinstance(m, nn.Dropout2d)", []),
         ("def dropout2d(x): return x\ndropout2d(x)", []),
         ("self.dropout2d(x)", []),
+        ("class Ops:\n  @staticmethod\n  def dropout2d(x): return x\nOps.dropout2d(x)", []),
+        ("import torch.nn.functional as tnf\ntnf.dropout2d(x)", ["dropout2d"]),
+        ("fn = torch.nn.functional\nfn.dropout2d(x)", ["dropout2d"]),
         ("# F.dropout2d(x)\n'F.dropout2d(x)'", []),
     ],
 )
 def test_library_versions_are_named(code: str, expected: list[str]) -> None:
-    assert [u.name for u in source.library_calls(code, ("dropout2d", "Dropout2d"))] == expected
+    found = source.library_calls(code, ("dropout2d", "Dropout2d"), context=["from torch import nn"])
+    assert [u.name for u in found] == expected
 
 
-def test_definitions_only_keeps_lines_where_they_were() -> None:
-    code = "import os\nx = train()\n\n@decorated\ndef f():\n    return 1\nprint(f())\nK: int = 3\na = 1; b = run()"
-    kept = source.definitions_only(code)
-    assert kept.split("\n") == ["import os", "", "", "@decorated", "def f():", "    return 1", "", "K: int = 3"]
+def test_a_comparison_below_the_answer_is_no_use_of_the_library() -> None:
+    code = "def helper(x): return nn.Dropout2d()(x)\ndef f(x): return {}(x)\nprint(nn.Dropout2d(0.2)(f(x)))"
+    names = ("Dropout2d",)
+    context = ["from torch import nn"]
+    assert source.library_calls(code.format("abs"), names, "f", context) == []
+    assert [u.line for u in source.library_calls(code.format("helper"), names, "f", context)] == [1]
+
+
+def test_support_keeps_what_is_needed_where_it_was() -> None:
+    cells = [
+        "import os\nx = train()\n\n@decorated\ndef f():\n    return K\nprint(f())\nK: int = 3\na = 1; b = run()",
+        "F = nn.functional\ntry:\n    import fast\nexcept ImportError:\n    fast = None\nfor K in range(9): pass",
+    ]
+    kept = source.support(cells, {"f", "fast", "a", "b"})
+    assert kept[0].split("\n") == ["", "", "", "@decorated", "def f():", "    return K", "", "K: int = 3"]
+    assert kept[1].split("\n") == ["", "try:", "    import fast", "except ImportError:", "    fast = None"]
+    assert source.support(cells, {"nothing"}) == ["", ""]
+
+
+def test_globals_used_are_those_from_outside() -> None:
+    code = "class A(nn.Module):\n  def f(self, x: Tensor):\n    y = g(x)\n    return [y * S for _ in y]\n"
+    assert source.globals_used(code) >= {"nn", "Tensor", "g", "S"}
+    assert not source.globals_used(code) & {"x", "y", "self", "f"}
+    assert source.globals_used("def (") == set()
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "F = torch.nn.functional",
+        "import torch.nn.functional as F",
+        "from torch.nn import functional as F",
+        "if True:\n    from torch.nn import functional as F",
+        "nn = torch.nn\nF = nn.functional",
+        "class F:\n    relu = staticmethod(torch.relu)",
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_an_answer_needs_from_other_cells_is_there(
+    answer: Callable[..., Any], mini: Course, own: str, first: bool
+) -> None:
+    notebook = answer(double="def double(x):\n    return F.relu(x) - F.relu(-x) + x")
+    notebook.cells.insert(3 if first else len(notebook.cells), nbformat.v4.new_code_cell(own + "\nlong_training()"))
+    namespace: dict[str, Any] = {}
+    for program in aligned(notebook, mini).programs:
+        exec(program.source, namespace)
+    assert namespace["double"](namespace["torch"].tensor(-3.0)) == -6
 
 
 def test_unusual_is_for_the_instructors_eye() -> None:
     code = "import os, math\nfrom socket import socket\ntorch.equal = f\nopen('x')\nf.__globals__"
-    assert [u.name for u in source.unusual(code)] == ["os", "socket", "torch.equal = …", "open()", "__globals__"]
+    assert [u.name for u in source.unusual(code)] == ["os", "socket", "torch….equal = …", "open()", "__globals__"]

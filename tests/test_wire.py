@@ -109,6 +109,17 @@ def _tensor(*fields: object) -> msgpack.ExtType:
     return msgpack.ExtType(1, msgpack.packb(list(fields)))
 
 
+def _nested(depth: int) -> list[Any]:
+    return [_nested(depth - 1)] if depth else []
+
+
+def _nested_tuples(depth: int) -> msgpack.ExtType:
+    packed = b"\x90"
+    for _ in range(depth):
+        packed = msgpack.packb([msgpack.ExtType(3, packed)])
+    return msgpack.ExtType(3, packed)
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -136,6 +147,11 @@ def _tensor(*fields: object) -> msgpack.ExtType:
         _frame(msgpack.ExtType(4, b"int128")),
         _frame(msgpack.ExtType(99, b"")),
         wire._LENGTHS.pack(1, 0) + b"\xc1",
+        _frame([_tensor("float32", [2], False, 0)] * 2, b"\0" * 8),  # the same bytes claimed twice
+        _frame(_tensor("float32", [2], False, 0), b"\0" * 16),  # bytes that nothing claims
+        _frame(_tensor("float32", [2**14, 2**14, 0], False, 0)),  # empty, and yet huge for whoever builds on it
+        _frame(_nested(60)),
+        _frame(_nested_tuples(400)),  # each level of extensions is a level of the C stack
         wire._LENGTHS.pack(5000, 0) + b"\x91" * 5000,  # nested deeper than anything sensible
     ],
 )

@@ -6,7 +6,9 @@ import base64
 import contextlib
 import importlib.util
 import json
+import math
 import os
+import resource
 import select
 import shutil
 import signal
@@ -45,7 +47,7 @@ class Sandbox:
 
     Args:
         readable: folders that learners' code may read (the learner's copy of the course).
-        hidden: folders it must not see, should they lie in a readable one.
+        hidden: files and folders it must not see, should they lie in a readable one.
         preload: modules to import before the first fork.
         limits: what one submission may use.
         isolated: False starts the warm process without bubblewrap and seccomp, for machines that have neither.
@@ -81,7 +83,7 @@ class Sandbox:
             socket.send_fds(self._control, [message], [theirs.fileno()])
             self._receive()
         except (OSError, EOFError, wire.WireError):
-            # The warm process died, which no learner's code can bring about, but the machine's memory can.
+            # The warm process died: for want of memory, or of something we have not thought of.
             mine.close()
             self._restart()
             return self.open()
@@ -211,8 +213,12 @@ class Sandbox:
         arguments += ["--ro-bind-try", "/proc/cpuinfo", "/proc/cpuinfo"]
         arguments += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
         for path in self._hidden:
-            if any(path.is_relative_to(v) for v in visible):
+            if path in visible or not any(path.is_relative_to(v) for v in visible):
+                continue
+            if path.is_dir():
                 arguments += ["--tmpfs", str(path), "--remount-ro", str(path)]
+            elif path.exists():
+                arguments += ["--ro-bind", "/dev/null", str(path)]
         arguments += ["--dev", "/dev", "--size", str(self.limits.scratch), "--tmpfs", scratch]
         # bubblewrap's own root and /dev are memory that could be written to, across submissions.
         arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", scratch, "--"]
@@ -236,10 +242,12 @@ class StudentProcess:
 
     Attributes:
         answer_s: seconds for one answer; the sandbox's limit at first.
+        ends_at: the time, on the monotonic clock, after which nothing is answered.
         stand_ins: right versions of exercises, for `replace`; called here, in the judge, on what the child sends.
     """
 
-    MAX_ASKED = 10_000
+    MAX_ASKED = 1_000
+    MAX_ASKED_MEMORY = 1 << 30
 
     def __init__(self, sandbox: Sandbox, channel: socket.socket) -> None:
         self._sandbox = sandbox
@@ -247,6 +255,7 @@ class StudentProcess:
         self._gone: StudentGone | None = None
         self._asked = 0
         self.answer_s = sandbox.limits.answer_s
+        self.ends_at = math.inf
         self.stand_ins: StandIns = {}
 
     def request(self, message: Message) -> Message:
@@ -258,7 +267,7 @@ class StudentProcess:
         if self._gone is not None:
             raise self._gone
         frame = wire.encode(message)
-        deadline = time.monotonic() + self.answer_s
+        deadline = min(time.monotonic() + self.answer_s, self.ends_at)
         try:
             if select.select([self._channel], [], [], 0)[0] and self._channel.recv(1, socket.MSG_PEEK):
                 raise StudentGone("protocol", "the code answered before it was asked")
@@ -271,12 +280,15 @@ class StudentProcess:
                     return reply
                 self._send(self._stand_in(reply), deadline)
         except TimeoutError:
-            seconds = self._sandbox.limits.answer_s
             self._gone = StudentGone(
-                "timeout", f"no answer within {seconds:g} seconds: is there a loop that never ends?"
+                "timeout", f"no answer within {self.answer_s:g} seconds: is there a loop that never ends?"
             )
+            if time.monotonic() >= self.ends_at:
+                self._gone = out_of_time(self._sandbox.limits)
         except wire.WireError as error:
-            self._gone = StudentGone("protocol", f"the answer could not be read: {error}")
+            self._gone = StudentGone(
+                "protocol", f"your code interfered with the check, so its answer could not be read: {error}"
+            )
         except (EOFError, OSError):
             self._gone = _obituary(self._sandbox.end())
         except StudentGone as gone:
@@ -296,7 +308,8 @@ class StudentProcess:
         if function is None or type(args) is not list or type(kwargs) is not dict or self._asked > self.MAX_ASKED:
             raise StudentGone("protocol", "the code asked the judge for something it does not offer")
         try:
-            return wire.encode({"value": function(*args, **kwargs)})
+            with _memory_limited(self.MAX_ASKED_MEMORY):
+                return wire.encode({"value": function(*args, **kwargs)})
         # Whatever the reference says of a learner's arguments is for the learner.
         except Exception as error:
             return wire.encode({"raise": type(error).__name__, "message": str(error)[:500]})
@@ -330,7 +343,9 @@ def _obituary(status: int) -> StudentGone:
         if number == signal.SIGKILL:
             return StudentGone("killed", "the process was killed, most likely for want of memory")
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        return StudentGone("crash", f"the Python interpreter crashed ({name}): this code broke it from the inside")
+        return StudentGone(
+            "crash", f"Python itself crashed ({name}): code such as ctypes or deep recursion in C can do that"
+        )
     code = os.WEXITSTATUS(status)
     if code == warm.OUT_OF_MEMORY:
         return StudentGone("memory", "the code used up the memory of one submission: does something grow without end?")
@@ -341,6 +356,24 @@ def _obituary(status: int) -> StudentGone:
     return StudentGone(
         "exit", f"the code ended the Python process itself (exit status {code}): remove the call that exits"
     )
+
+
+def out_of_time(limits: Limits) -> StudentGone:
+    """Say that a submission has had all the time it may have."""
+    return StudentGone("budget", f"the {limits.total_s:g} seconds for one submission were used up before this check")
+
+
+@contextlib.contextmanager
+def _memory_limited(more: int) -> Iterator[None]:
+    """Let this process, the judge, grow by `more` bytes at most: what it computes here has a learner's arguments."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = psutil.Process().memory_info().vms + more
+    if sys.platform == "linux" and (hard == resource.RLIM_INFINITY or limit < hard):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def find_bubblewrap() -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Resource limits of one student process. All are enforced by the kernel but `answer_s`, which the judge enforces.
+    """Resource limits of one student process. All are enforced by the kernel but the wall-clock ones, which the judge enforces.
 
     Attributes:
+        total_s: wall-clock seconds for a submission, all its answers together.
         answer_s: wall-clock seconds for one answer, a cell or a probe. The reference needs milliseconds; the rest is
             for a machine under load.
         cpu_s: processor seconds in all.
@@ -20,6 +21,7 @@ class Limits:
         processes: processes and threads of the sandbox's user (no effect where the grader runs as root).
     """
 
+    total_s: float = 60.0
     answer_s: float = 5.0
     cpu_s: int = 60
     memory: int = 1 << 30

@@ -14,18 +14,19 @@ import tempfile
 _ALLOWED = """
 read write readv writev pread64 pwrite64 close close_range lseek fstat newfstatat stat lstat statx statfs fstatfs
 access faccessat faccessat2 open openat creat getdents getdents64 readlink readlinkat getcwd chdir fchdir dup dup2
-dup3 fcntl flock fsync fdatasync truncate ftruncate fallocate fadvise64 copy_file_range sendfile rename renameat
-renameat2 mkdir mkdirat rmdir unlink unlinkat link linkat symlink symlinkat chmod fchmod fchmodat umask utime utimes
-utimensat futimesat pipe pipe2 select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait
-eventfd eventfd2 mmap munmap mremap mprotect madvise brk mincore msync get_mempolicy membarrier rt_sigaction
-rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack restart_syscall pause alarm
-getitimer setitimer nanosleep clock_gettime clock_getres clock_nanosleep gettimeofday time times futex sched_yield
-sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min set_robust_list
-get_robust_list set_tid_address rseq getcpu arch_prctl getpid getppid gettid getuid geteuid getgid getegid getgroups
-getresuid getresgid getpgrp getpgid getsid getrlimit getrusage sysinfo uname getrandom capget exit exit_group wait4
+dup3 fsync fdatasync truncate ftruncate fallocate fadvise64 copy_file_range sendfile rename renameat renameat2 mkdir
+mkdirat rmdir unlink unlinkat link linkat symlink symlinkat chmod fchmod fchmodat umask utime utimes utimensat
+futimesat pipe pipe2 select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd
+eventfd2 mmap munmap mremap mprotect madvise brk mincore msync get_mempolicy membarrier rt_sigaction rt_sigprocmask
+rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack restart_syscall pause alarm getitimer setitimer
+nanosleep clock_gettime clock_getres clock_nanosleep gettimeofday time times futex sched_yield sched_getaffinity
+sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min set_robust_list get_robust_list
+set_tid_address rseq getcpu arch_prctl getpid getppid gettid getuid geteuid getgid getegid getgroups getresuid
+getresgid getpgrp getpgid getsid getrlimit getrusage sysinfo uname getrandom capget exit exit_group wait4
 """.split()
 
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX: harmless questions
+_FCNTLS = (0, 1, 2, 3, 4, 1030)  # duplicate, and a descriptor's flags: no locks, leases, owners or signals
 _PRCTLS = (15, 16)  # PR_SET_NAME, PR_GET_NAME
 _CLONE_THREAD = 0x00010000
 
@@ -56,6 +57,8 @@ def compile_filter() -> bytes:
         allow(name)
     for request in _IOCTLS:
         allow("ioctl", seccomp.Arg(1, seccomp.EQ, request))
+    for command in _FCNTLS:
+        allow("fcntl", seccomp.Arg(1, seccomp.EQ, command))
     for option in _PRCTLS:
         allow("prctl", seccomp.Arg(0, seccomp.EQ, option))
     # Threads, yes; processes, no. clone3 hides its flags in memory, where no filter can look: ENOSYS makes libc use clone.

@@ -71,6 +71,7 @@ class Channel:
 
 def main() -> None:
     """Warm up, say so, then serve the judge until it hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the judge's business
     control = socket.socket(fileno=int(sys.argv[1]))
     settings = wire.read_frame(lambda n: _receive_exactly(control, n))
     limits = Limits(**settings["limits"])
@@ -200,6 +201,7 @@ def _end(child: int) -> int:
 def _sweep(scratch: Path) -> bool:
     """Empty the scratch folder. False if something is left, and this process should not serve another submission."""
     try:
+        os.chmod(scratch, 0o700)  # a learner may have changed it
         for entry in list(os.scandir(scratch)):
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)

@@ -28,6 +28,9 @@ EXERCISES = (
 
 EXAMPLES, CLASSES, CORRECT = 23, 7, 14
 
+# Of whoever averages over batches. None divides EXAMPLES: the last one is smaller.
+BATCHES = (4, 5, 8, 10, 16)
+
 
 @check("accuracy", points=2)
 def is_the_fraction_correct(student: Any, draw: Draw) -> None:
@@ -54,8 +57,8 @@ def works_for_any_batch(student: Any, draw: Draw) -> None:
 def _logits(draw: Draw, examples: int, right: int, classes: int = CLASSES) -> tuple[Tensor, Tensor]:
     """Return logits and targets of which exactly `right` agree. Rows are permutations of distinct numbers: no ties."""
     ranks = torch.stack([draw.permutation(classes) for _ in range(examples)])
-    # Unevenly spaced, so that a confident row is not merely one with the largest logit.
-    logits = ranks.float() * draw.uniform(0.3, 0.5) - draw.uniform(1.5, 3.0)
+    # Around zero, each row a little off it: the logit of the largest magnitude is the highest in some and the lowest in others.
+    logits = (ranks - classes / 2 + 0.5) * draw.uniform(0.3, 0.5) + draw.normal(examples, 1, scale=0.5)
     best, second = ranks.argmax(1), (ranks == classes - 2).float().argmax(1)
     others = torch.stack([draw.permutation(classes) for _ in range(examples)])
     wrong = torch.where(others[:, 0] == best, others[:, 1], others[:, 0])
@@ -72,13 +75,17 @@ def _batch(draw: Draw) -> tuple[Tensor, Tensor]:
         # Half the rows are sure of themselves.
         sure = (torch.arange(EXAMPLES) % 2 == 0).float().unsqueeze(1)
         logits = logits * (1 + 3 * sure)
-        values = sorted([CORRECT / EXAMPLES, *_wrong_values(logits, target).values()])
-        if min(b - a for a, b in pairwise(values)) > 1e-3:
+        wrong = _wrong_values(logits, target)
+        # Of several numbers that one mistake may give, all but other mistakes' may be alike.
+        alike = [n for name in ("rounded", "batches") for n in wrong.pop(name)]  # type: ignore[union-attr]
+        values = sorted([CORRECT / EXAMPLES, *wrong.values()])  # type: ignore[list-item]
+        apart = min(b - a for a, b in pairwise(values)) > 1e-3
+        if apart and min(abs(a - b) for a in alike for b in values[:] if b != CORRECT / EXAMPLES) > 1e-3:
             return logits, target
 
 
-def _wrong_values(logits: Tensor, target: Tensor) -> dict[str, float]:
-    """Return what known mistakes give, by name."""
+def _wrong_values(logits: Tensor, target: Tensor) -> dict[str, float | list[float]]:
+    """Return what known mistakes give, by name: a number, or those that it may give."""
     examples, classes = logits.shape
     chosen = logits.argmax(1)
     hit = (chosen == target).double()
@@ -93,11 +100,15 @@ def _wrong_values(logits: Tensor, target: Tensor) -> dict[str, float]:
         "over_batch_of_32": float(hit.sum()) / 32,
         "per_class": float(torch.stack([hit[target == k].mean() for k in present]).mean()),
         "lowest": float((logits.argmin(1) == target).double().mean()),
+        "magnitude": float((logits.abs().argmax(1) == target).double().mean()),
         "pairs": float((chosen[:, None] == target).double().mean()),
         "confident": float((hit * (logits.softmax(1).amax(1) > 0.5)).mean()),
         "top2": float((logits.topk(2, dim=1).indices == target[:, None]).double().sum() / examples),
         "entries": 1 - 2 * (1 - right) / classes,
-        "rounded": round(right, 2),
+        "rounded": [round(right, digits) for digits in (1, 2, 3, 4)],
+        "batches": [float(torch.stack([part.mean() for part in hit.split(size)]).mean()) for size in BATCHES],
+        "one_less": float(hit.sum()) / (examples - 1),
+        "from_one": float((chosen + 1 == target).double().mean()),
         "mean_logit": float(logits.gather(1, target[:, None]).mean()),
         "mean_probability": float(logits.softmax(1).gather(1, target[:, None]).mean()),
         "first_only": float(hit[0]),

@@ -1,11 +1,14 @@
 """Public checks of 03_spatial_dropout.
 
-Numbers of coins: every expectation raises a false alarm with probability at most 1e-9 (`autograder.statistics`), and the
-arithmetic beside the sizes says why a mistake gets past them with less than 1e-6. p is in [0.2, 0.4] unless said otherwise.
+Numbers of coins: a check fails a right answer with probability at most FALSE_ALARM = 1e-9 in all. Where it tests counts more
+than once, each test gets an equal share, and one share is left for all that hangs on patterns, whose probabilities are
+written beside the sizes. The arithmetic there also says why a mistake gets past with less than 1e-6. p is in [0.2, 0.4]
+unless said otherwise. `tests/test_statistics.py` holds the checks to this.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +18,8 @@ from torch import Tensor
 from autograder import expect
 from autograder.checks import Exercise, check
 from autograder.draw import Draw
-from autograder.student import Remote
+from autograder.statistics import FALSE_ALARM
+from autograder.student import Remote, StudentError
 
 _LIBRARY = (
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_dropout_",
@@ -57,68 +61,62 @@ EXERCISES = (
 FIRST = (16, 24, 5, 7)
 LAST = (16, 5, 7, 24)
 
-# 48 * 96 = 4608 coins, to count them. Standard deviation at most 34, so counts within 6.2 * 34 = 211 of p * 4608 pass.
-# Keep and drop swapped: off by at least 0.2 * 4608 = 921, 20 standard deviations beyond. Always 0.5: off by at least
-# 0.1 * 4608 = 460, 7 beyond: 1e-12. One coin for a row, a column or all of them: neighbours agree in all places, not
-# in the half to two thirds of 2304 pairs that coins do. A fixed number in each row: 48 of 48 rows within 1 of the mean, where
-# coins give a quarter at most, and 33 or fewer of 48.
+# 48 * 96 = 4608 coins, to see whether they are independent. One coin for a row, a column or all of them: neighbours agree
+# in all places, not in the half to two thirds of 2304 pairs that coins do. A fixed number in each row: 48 of 48 rows within 1
+# of the mean, where coins give a quarter at most, and 33 or fewer of 48. Rows or columns that are copies of others: two calls
+# one above the other are 96 * 96 coins, in which any two rows or columns are equal with 9120 * 0.68^96 < 8e-13.
 MANY = (48, 96, 2, 3)
+
+# 150 * 200 = 30 000 coins of small maps, to count them. For p in [0.23, 0.27] the standard deviation is at most 0.0026 of all,
+# so rates within 6.4 * 0.0026 = 0.0166 of p pass, and one that is off by 0.03 or more is seen with all but 1e-6. So it is when
+# p is rounded to a tenth, which is off by 0.03 to 0.05.
+COUNTED = (150, 200, 1, 2)
+QUARTER = (0.23, 0.27)
+
+# 6 * 8 = 48 coins, at p = 0 and p = 1. `rand > 0` fails for one number in 2^24, so for one of them with 3e-6; in two tries of
+# two with 9e-12.
+FEW = (6, 8, 2, 5)
 
 
 # -- channel_mask --------------------------------------------------------------------------------------------------------
 
 
-@check("channel_mask", points=1)
-def mask_is_zeros_and_ones(student: Any, draw: Draw) -> None:
-    """The mask holds nothing but 0 and 1, broadcasts against x, and x is left as it is."""
+@check("channel_mask", points=2)
+def mask_has_one_coin_per_channel(student: Any, draw: Draw) -> None:
+    """The mask holds only 0 and 1, one coin for each example and each channel, whatever the pixel; and x is left as it is."""
     x, p = draw.signed(*FIRST), draw.probability()
     seen = student.observe(expect.function(student.channel_mask), x, p)
-    mask = _broadcast(seen.output, x)
+    mask = expect.broadcast(seen.output, x)
     values = mask[mask != 0].double()
     if bool((values != 1).any()):
-        scaled = bool(((values * (1 - p) - 1).abs() < 1e-3).all())
-        applied = bool(torch.where(mask != 0, (mask - x).abs() < 1e-3, True).all())
-        constant = bool((mask == mask.flatten()[0]).all())
         raise expect.Failure(
-            "values:" + ("scaled" if scaled else "masked_x" if applied else "constant" if constant else "other"),
+            f"values:{_values_seen(mask, x, p)}",
             f"the mask should hold only 0 and 1, but it holds {float(values[values != 1][0]):.4g}",
         )
+    mask = expect.mixed(lambda: _mask(student, x, p))
+    expect.constant_zero_pattern(mask, over=("height", "width"))
     expect.unchanged(x, seen.arguments[0], "x")
 
 
-@check("channel_mask", points=2)
-def mask_has_one_coin_per_channel(student: Any, draw: Draw) -> None:
-    """There is one coin for each example and each channel, whatever the pixel."""
-    x, p = draw.signed(*FIRST), draw.probability()
-    mask = expect.mixed(lambda: _mask(student, x, p))
-    expect.constant_zero_pattern(mask, over=("height", "width"))
-
-
-@check("channel_mask", points=1)
+@check("channel_mask", points=3)
 def mask_drops_a_share_p(student: Any, draw: Draw) -> None:
     """A share p of the coins is 0, for a small p and a large one; none is at p = 0, and every one at p = 1."""
-    x = draw.signed(*MANY)
-    for p in (draw.probability(), draw.probability(0.6, 0.8)):
-        expect.drop_rate(_mask(student, x, p), p)
-    small = draw.signed(3, 4, 2, 5)
-    # `rand > 0` fails for one number in 2^24, so for one of 12 coins with 7e-7; in two tries of two with 5e-13.
-    for p in (0, 1):
-        expect.eventually(
-            lambda p=p: expect.that(
-                bool(((_mask(student, small, p) == 0) == bool(p)).all()),
-                f"p{p}",
-                f"at p = {p} the mask should be {1 - p} everywhere",
-            )
-        )
+    x, alarm = draw.signed(*COUNTED), FALSE_ALARM / 3
+    p, large = draw.probability(*QUARTER), draw.probability(0.6, 0.8)
+    expect.drop_rate(_mask(student, x, p), p, alarm, candidates=_rates(p))
+    expect.drop_rate(_mask(student, x, large), large, alarm, code="rate_large")
+    _at_the_extremes(lambda x, p: _mask(student, x, p), draw.signed(*FEW), "the mask")
 
 
 @check("channel_mask", points=1)
 def mask_coins_are_independent(student: Any, draw: Draw) -> None:
     """Coins of different examples, channels and calls have nothing to do with each other."""
-    x, p = draw.signed(*MANY), draw.probability()
-    first, second = (expect.decisions(_mask(student, x, p)) for _ in range(2))
-    expect.independent(first, p, ("example", "channel"))
-    expect.fresh(first, second, p)
+    x, other, p = draw.signed(*MANY), draw.signed(*MANY), draw.probability()
+    first, second, elsewhere = (expect.decisions(_mask(student, each, p)) for each in (x, x, other))
+    expect.independent(first, p, ("example", "channel"), FALSE_ALARM / 3)
+    expect.fresh(first, second, p, on_another=elsewhere, alarm=FALSE_ALARM / 3)
+    expect.distinct(torch.cat([first, second]), p, ("example", "channel"))
+    _does_not_seed(student, draw, lambda: _mask(student, x, p))
 
 
 @check("channel_mask", points=1)
@@ -126,12 +124,13 @@ def mask_follows_channel_dim(student: Any, draw: Draw) -> None:
     """channel_dim says which axis holds the channels: -1 and 3 are the last one, -3 and 1 the second."""
     p = draw.probability()
     _serves_every_axis(draw, lambda x, channel_dim: _mask(student, x, p, channel_dim=channel_dim))
+    _takes_positions(lambda: _mask(student, draw.signed(*LAST), p, -1), "channel_mask(x, p, -1)")
 
 
 # -- SpatialDropout2d ----------------------------------------------------------------------------------------------------
 
 
-@check("SpatialDropout2d", points=3)
+@check("SpatialDropout2d", points=8)
 def drops_whole_channels(student: Any, draw: Draw) -> None:
     """In training, a channel of an example is zero at every pixel or at none."""
     x, p = draw.signed(*FIRST), draw.probability()
@@ -139,28 +138,31 @@ def drops_whole_channels(student: Any, draw: Draw) -> None:
     expect.constant_zero_pattern(expect.mixed(lambda: _output(layer, x)), over=("height", "width"))
 
 
-@check("SpatialDropout2d", points=1)
+@check("SpatialDropout2d", points=2)
 def drops_a_share_p(student: Any, draw: Draw) -> None:
-    """A share p of the channels is dropped, for a small p and for a large one."""
-    x = draw.signed(*MANY)
-    for p in (draw.probability(), draw.probability(0.6, 0.8)):
-        expect.drop_rate(_output(_layer(student, p=p), x), p)
+    """A share p of the channels is dropped, for a small p and for a large one, and one half where p is not given."""
+    x, alarm = draw.signed(*COUNTED), FALSE_ALARM / 4
+    p, large = draw.probability(*QUARTER), draw.probability(0.6, 0.8)
+    expect.drop_rate(_output(_layer(student, p=p), x), p, alarm, candidates=_rates(p))
+    expect.drop_rate(_output(_layer(student, p=large), x), large, alarm, code="rate_large")
+    expect.drop_rate(_output(_layer(student), x), 0.5, alarm, code="rate_by_default", candidates={"tenth": 0.1})
 
 
-@check("SpatialDropout2d", points=2)
+@check("SpatialDropout2d", points=3)
 def rescales_what_is_kept(student: Any, draw: Draw) -> None:
-    """What is kept is x / (1 - p), exactly, so that the mean over many draws is x."""
-    x, p = draw.signed(*FIRST), draw.probability()
-    layer = _layer(student, p=p)
-    y = _output(layer, x)
-    for _ in range(64):  # one call does, but where a single coin decides over everything: 0.4^65 < 1e-25
-        y = y if bool((y != 0).any()) else _output(layer, x)
-    expect.scale(y, x, p)
+    """What is kept is x / (1 - p), exactly, for a small p and for a large one: so the mean over many draws is x."""
+    x = draw.signed(*FIRST)
+    for p, family in ((draw.probability(), "scale"), (draw.probability(0.6, 0.8), "scale_large")):
+        layer = _layer(student, p=p)
+        y = _output(layer, x)
+        for _ in range(64):  # one call does, but where a single coin decides over everything: 0.8^65 < 1e-6
+            y = y if bool((y != 0).any()) else _output(layer, x)
+        expect.scale(y, x, p, family)
 
 
-@check("SpatialDropout2d", points=2)
+@check("SpatialDropout2d", points=3)
 def changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
-    """In evaluation mode the output is the input, whatever p is; back in training mode it drops again."""
+    """In evaluation mode the output is the input, with its dtype and gradient, whatever p is; in training it drops again."""
     x, p = draw.signed(*FIRST), draw.probability()
     layer = _layer(student, p=p)
     expect.mode(layer, training=False)
@@ -168,31 +170,36 @@ def changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
     certain = _layer(student, p=1.0)
     expect.mode(certain, training=False)
     _is_identity(_output(certain, x), x, p, "eval_p1")
+    _passes_through(student, layer, x, draw.signed(*FIRST), "the output in evaluation mode")
     expect.mode(layer, training=True)
     # The first call does, but where a single coin decides over everything: 64 of them keep it with 0.8^64 < 1e-6.
     drops = any(bool((_output(layer, x) == 0).any()) for _ in range(64))
-    expect.that(drops, "train_again", "back in training mode, nothing was dropped any more")
+    expect.that(drops, "train_again:keeps", "back in training mode, nothing was dropped any more")
 
 
 @check("SpatialDropout2d", points=2)
 def draws_coins_afresh(student: Any, draw: Draw) -> None:
     """Coins of different examples, channels and calls have nothing to do with each other."""
-    x, p = draw.signed(*MANY), draw.probability()
+    x, another, p = draw.signed(*MANY), draw.signed(*MANY), draw.probability()
     layer, other = _layer(student, p=p), _layer(student, p=p)
     first = expect.decisions(_output(layer, x))
     _output(layer, x[:5, :7])  # a layer sees batches of many sizes
     second, elsewhere = (expect.decisions(_output(each, x)) for each in (layer, other))
-    expect.independent(first, p, ("example", "channel"))
-    expect.fresh(first, second, p, elsewhere)
+    expect.independent(first, p, ("example", "channel"), FALSE_ALARM / 3)
+    on_another = expect.decisions(_output(layer, another))
+    expect.fresh(first, second, p, elsewhere, on_another, FALSE_ALARM / 3)
+    expect.distinct(torch.cat([first, second]), p, ("example", "channel"))
+    _does_not_seed(student, draw, lambda: _output(layer, x))
 
 
 @check("SpatialDropout2d", points=2)
 def serves_channels_last(student: Any, draw: Draw) -> None:
-    """With channel_dim=-1, maps (batch, height, width, channels) lose whole channels."""
+    """With channel_dim=-1, maps (batch, height, width, channels) lose whole channels; p comes first, channel_dim second."""
     x, p = draw.signed(*LAST), draw.probability()
     layer = _layer(student, p=p, channel_dim=-1)
     y = expect.mixed(lambda: _output(layer, x))
     expect.constant_zero_pattern(y, over=("height", "width"), layout="NHWC")
+    _takes_positions(lambda: _output(_layer(student, p, -1), x), "SpatialDropout2d(p, -1)")
 
 
 @check("SpatialDropout2d", points=1)
@@ -227,52 +234,141 @@ def leaves_no_trace(student: Any, draw: Draw) -> None:
 
 @check("SpatialDropout2d", points=1)
 def handles_p_of_zero_and_one(student: Any, draw: Draw) -> None:
-    """At p = 0 the output is the input; at p = 1 it is zero everywhere, and never NaN."""
-    x = draw.signed(3, 4, 2, 5)
-    # `rand > 0` fails for one number in 2^24, so for one of 12 coins with 7e-7; in two tries of two with 5e-13.
-    for p in (0, 0.0):
-        expect.eventually(lambda p=p: expect.close(_output(_layer(student, p=p), x), x, "the output at p = 0", "p0"))
-    for p in (1, 1.0):
-        expect.eventually(
-            lambda p=p: expect.close(_output(_layer(student, p=p), x), 0 * x, "the output at p = 1", "p1")
-        )
+    """At p = 0 the output is the input, with its gradient; at p = 1 it is zero everywhere, and never NaN."""
+    x = draw.signed(*FEW)
+    _at_the_extremes(lambda x, p: _output(_layer(student, p=p), x), x, "the output")
+    expect.eventually(lambda: expect.close(_output(_layer(student, p=0.0), x), x, "the output at p = 0", "p0_value"))
+    layer, g = _layer(student, p=0.0), draw.signed(*FEW)
+    expect.eventually(lambda: _passes_through(student, layer, x, g, "the output at p = 0"))
 
 
 @check("SpatialDropout2d", points=1)
 def refuses_what_makes_no_sense(student: Any, draw: Draw) -> None:
-    """A p outside [0, 1] is a ValueError when the layer is made, and input without 4 dimensions one that shows its shape."""
+    """A p outside [0, 1] is a ValueError when the layer is made, input without 4 dimensions one too; each shows the value."""
     build, p = expect.function(student.SpatialDropout2d), draw.probability()
     layer = _layer(student, p=p)
+    accepted = {}
     for shape in ((13, 17, 19), (11, 13), (11, 13, 2, 17, 3)):
         what = f"the layer, given an input of shape {shape},"
-        expect.raises("ValueError", layer, draw.signed(*shape), mentions=shape, what=what, code="shape_refused")
-    for bad in (-p, -0.001, 1.001, 1 + p, 5):
-        expect.raises("ValueError", build, p=bad, what=f"SpatialDropout2d(p={bad:g})", code="p_refused")
+        try:
+            expect.raises("ValueError", layer, draw.signed(*shape), mentions=shape, what=what, code="shape_refused")
+        except expect.Failure as failure:
+            if failure.code != "shape_refused:nothing":
+                raise
+            accepted[len(shape)] = failure
+    if accepted:  # of how many dimensions
+        first = next(iter(accepted.values()))
+        raise expect.Failure("shape_accepted:" + "".join(map(str, sorted(accepted))), first.message)
+    for bad, shown in ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (5, (5,))):
+        what = f"SpatialDropout2d(p={bad:g})"
+        try:
+            expect.raises("ValueError", build, p=bad, mentions=shown, what=what, code="p_refused")
+        except expect.Failure as failure:
+            if failure.code == "p_refused:nothing":
+                accepted["negative" if bad < 0 else "above_1"] = failure
+            elif not accepted:
+                raise
+    if accepted:
+        first = next(iter(accepted.values()))
+        raise expect.Failure("p_accepted:" + ("both" if len(accepted) > 1 else next(iter(accepted))), first.message)
 
 
 # -- shared --------------------------------------------------------------------------------------------------------------
 
 
-def _broadcast(mask: Any, x: Tensor) -> Tensor:
-    mask = expect.tensor(mask, "the mask")
+def _mask(student: Any, x: Tensor, p: float, *args: Any, **options: Any) -> Tensor:
+    return expect.broadcast(expect.call(student.channel_mask, x, p, *args, what="channel_mask", **options), x)
+
+
+def _layer(student: Any, *args: Any, **options: Any) -> Remote:
+    p = options.get("p")
     try:
-        return mask.broadcast_to(x.shape)
-    except RuntimeError:
-        raise expect.Failure(
-            "shape", f"the mask's shape, {tuple(mask.shape)}, does not broadcast to that of x, {tuple(x.shape)}"
-        ) from None
-
-
-def _mask(student: Any, x: Tensor, p: float, **options: Any) -> Tensor:
-    return _broadcast(expect.call(student.channel_mask, x, p, what="channel_mask", **options), x)
-
-
-def _layer(student: Any, **options: Any) -> Remote:
-    return expect.made(student.SpatialDropout2d, what="SpatialDropout2d", **options)
+        return expect.made(student.SpatialDropout2d, *args, what="SpatialDropout2d", **options)
+    except StudentError as error:
+        if p not in (0, 1) or not {"ValueError", "AssertionError"} & set(error.types):
+            raise
+        raise expect.Failure(f"p{p:g}:refused", f"p = {p:g} is allowed, but {error.sentence()}") from None
 
 
 def _output(layer: Remote, x: Tensor) -> Tensor:
     return expect.tensor(layer(x), "the output", shape=x.shape)
+
+
+def _values_seen(mask: Tensor, x: Tensor, p: float) -> str:
+    """Say in a word what a mask holds that is not 0 and 1."""
+    values = mask[mask != 0].double()
+    if bool(((values * (1 - p) - 1).abs() < 1e-3).all()):
+        return "scaled"
+    if bool(torch.where(mask != 0, (mask - x).abs() < 1e-3, True).all()):
+        return "masked_x"
+    if bool((values == values[0]).all()):
+        return "constant" if values.numel() == mask.numel() else "other"
+    if bool((values.abs() == 1).all()):
+        return "signs"
+    return "fractions" if bool(((values > 0) & (values < 1)).all()) else "other"
+
+
+def _rates(p: float) -> dict[str, float]:
+    """Return what known mistakes drop, by name, for p about a quarter: no two are nearer than 0.05 to each other."""
+    # `randn > p` keeps what a normal number exceeds p with.
+    return {"p^2": p * p, "tenths": round(p, 1), "normal": 0.5 * (1 + math.erf(p / math.sqrt(2)))}
+
+
+def _at_the_extremes(answer: Callable[[Tensor, float], Tensor], x: Tensor, what: str) -> None:
+    """Expect nothing to be zero at p = 0, and everything at p = 1, given as integers and as floats."""
+    for p in (0, 0.0, 1, 1.0):
+
+        def attempt(p: float = p) -> None:
+            zero = answer(x, p) == 0
+            some = "all" if bool(zero.all()) else "some" if bool(zero.any()) else "none"
+            expect.that(
+                some == ("all" if p else "none"),
+                f"p{p:g}:{some}",
+                f"at p = {p:g} {what} should be {'zero everywhere' if p else 'zero nowhere'}, but it is zero in "
+                f"{int(zero.sum())} of {zero.numel()} places",
+            )
+
+        expect.eventually(attempt)
+
+
+def _does_not_seed(student: Any, draw: Draw, attempt: Callable[[], object]) -> None:
+    """Expect the seed of torch's generator to be the same after a call: a function that draws leaves seeding to others."""
+
+    def current() -> Any:
+        try:
+            return student.torch.initial_seed()
+        except (StudentError, TypeError):  # the learner has no torch, or another: nothing can be seen
+            return None
+
+    student.seed(draw.student_seed)
+    before = current()
+    attempt()
+    after = current()
+    expect.that(
+        before is None or before == after,
+        "seeds:torch",
+        "the call seeds torch's random generator, and so makes every later random number of the program start over",
+    )
+
+
+def _takes_positions(attempt: Callable[[], object], call: str) -> None:
+    """Expect a call without names to do, after it did with names."""
+    try:
+        attempt()
+    except (StudentError, expect.Failure) as error:
+        said = error.sentence() if isinstance(error, StudentError) else error.message
+        raise expect.Failure(
+            "signature:positions",
+            f"{call} should do the same as with names: is the order of the arguments kept? {said}",
+        ) from None
+
+
+def _passes_through(student: Any, layer: Remote, x: Tensor, g: Tensor, what: str) -> None:
+    """Expect a call to return its input: the same dtype, and a gradient that comes through unchanged."""
+    for dtype in (torch.float32, torch.float16):
+        expect.tensor(layer(x.to(dtype)), what, shape=x.shape, dtype=dtype)
+    seen = student.observe(layer, x.clone().requires_grad_(), cotangent=g)
+    expect.masked_gradient(seen, x, g)
 
 
 def _is_identity(y: Tensor, x: Tensor, p: float, code: str) -> None:

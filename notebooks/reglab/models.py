@@ -51,6 +51,21 @@ class SmallCNN(nn.Module):
 
 
 @contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode, and afterwards each of its modules back in the mode it was in.
+
+    `model.train(was_training)` would not do: it puts all modules in one mode, also a part that was kept in another.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in modes.items():
+            module.training = was_training
+
+
+@contextmanager
 def recording(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
     """Record what the named submodules return, as {name: output} of the latest forward pass.
 
@@ -78,11 +93,8 @@ def recording(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tens
 
 @torch.no_grad()
 def feature_maps(model: SmallCNN, images: Tensor) -> list[Tensor]:
-    """The feature maps that enter each slot, (N, C, H, W) a block, on the CPU, with the model in evaluation mode."""
+    """The feature maps that enter each slot, (N, C, H, W) a block, on the CPU, in evaluation mode (see `evaluating`)."""
     names = [f"blocks.{index}.1" for index in range(len(model.blocks))]
-    was_training = model.training
-    model.eval()
-    with recording(model, names) as outputs:
+    with evaluating(model), recording(model, names) as outputs:
         model(images.to(next(model.parameters()).device))
-    model.train(was_training)
     return [outputs[name].cpu() for name in names]

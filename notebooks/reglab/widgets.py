@@ -22,7 +22,7 @@ def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown
         maps: feature maps of one image, (C, H, W).
         masks: {kind: function of (x, p)}; it gets x of shape (1, C, H, W) and returns x with parts dropped.
         p: the first drop rate.
-        shown: how many channels are drawn; the counts are over all of them.
+        shown: how many channels are drawn, the first of `maps`; what is counted is counted over all of them.
     """
     from IPython.display import Image, display
 
@@ -34,11 +34,10 @@ def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown
         active, lost = maps != 0, (maps != 0) & (masked == 0)
         whole = int(((masked == 0).all(dim=(1, 2)) & active.any(dim=(1, 2))).sum())
         share = float(lost.sum() / active.sum().clamp(min=1))
-        figure.suptitle(
-            f"{kind}, p = {rate:.2f}: {share:.0%} of the active pixels dropped, {whole} of {len(maps)} maps lost",
-            fontsize=9.5,
-        )
-        alt = f"Feature maps before and after dropout by {kind} with p = {rate:.2f}."
+        drawn = f" (the first {shown} are shown)" if shown < len(maps) else ""
+        counts = f"{share:.0%} of the active pixels dropped, {whole} of {len(maps)} maps lost"
+        figure.suptitle(f"{kind}, p = {rate:.2f}: {counts}{drawn}", fontsize=9.5)
+        alt = f"Feature maps before and after dropping {kind} with p = {rate:.2f}: {counts}."
         return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
 
     first = next(iter(masks))

@@ -173,6 +173,45 @@ def rounded(logits: Tensor, target: Tensor) -> float:
 
 
 @mistake("accuracy")
+def mean_of_booleans(logits: Tensor, target: Tensor) -> Tensor:
+    """The comparison gives True and False, and booleans have no mean in PyTorch: the error says that it wants floating-point
+    numbers. Which method turns a tensor into those?
+    """
+    return (logits.argmax(dim=1) == target).mean()
+
+
+@mistake("accuracy")
+def mean_over_batches(logits: Tensor, target: Tensor) -> Tensor:
+    """The batch is cut into parts and their accuracies are averaged. If the last part is smaller, its examples count more than
+    the others: average over examples, or add up hits and divide once.
+    """
+    parts = zip(logits.split(8), target.split(8), strict=True)
+    return torch.stack([(a.argmax(dim=1) == b).float().mean() for a, b in parts]).mean()
+
+
+@mistake("accuracy")
+def divides_by_one_less(logits: Tensor, target: Tensor) -> float:
+    """The count is divided by N - 1. That belongs to the variance of a sample; a share is a count divided by the number that
+    was counted, which is N.
+    """
+    return int((logits.argmax(dim=1) == target).sum()) / max(len(target) - 1, 1)
+
+
+@mistake("accuracy")
+def classes_counted_from_one(logits: Tensor, target: Tensor) -> Tensor:
+    """The chosen class is moved by one before it is compared. Targets count from 0, as `argmax` does: compare the two as they
+    are.
+    """
+    return (logits.argmax(dim=1) + 1 == target).float().mean()
+
+
+@mistake("accuracy")
+def a_text(logits: Tensor, target: Tensor) -> str:
+    """The result is a text. It can be printed and not reckoned with: return the number, and format it where you print it."""
+    return f"{float((logits.argmax(dim=1) == target).float().mean()):.2f}"
+
+
+@mistake("accuracy")
 def mean_probability(logits: Tensor, target: Tensor) -> Tensor:
     """This is the mean probability of the true class: it says how sure the network is, not how often it is right. Accuracy
     asks of each example only whether the first choice was correct.

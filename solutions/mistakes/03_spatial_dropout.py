@@ -186,6 +186,92 @@ def mask_not_returned(x: Tensor, p: float, channel_dim: int = 1) -> None:
     _mask(x, p, channel_dim)
 
 
+@mistake("channel_mask")
+def mask_with_its_sizes_exchanged(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
+    """The mask's axes of the examples and of the channels have each other's length. Take the number of examples from the
+    first axis of x, and the number of channels from axis channel_dim.
+    """
+    sizes = [1] * x.dim()
+    sizes[0], sizes[channel_dim] = x.shape[channel_dim], x.shape[0]
+    return torch.rand(sizes) >= p
+
+
+@mistake("channel_mask")
+def mask_of_normal_numbers(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
+    """`torch.randn` draws normal numbers, of which half are below zero: they are not below p with probability p. Uniform
+    numbers between 0 and 1 are, and `torch.rand` draws those.
+    """
+    return torch.randn(_sizes(x, channel_dim)) > p
+
+
+@mistake("channel_mask")
+def mask_with_p_squared(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
+    """A share p times p is dropped. Is p used twice, for instance in two masks of which both must agree to drop a channel?"""
+    return torch.rand(_sizes(x, channel_dim)) >= p * p
+
+
+@mistake("channel_mask")
+def mask_with_p_rounded(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
+    """The p is rounded to tenths: 0.25 drops as many as 0.2 or 0.3. Draw uniform numbers, not integers from 0 to 9, and
+    compare them with p itself.
+    """
+    return torch.randint(0, 10, _sizes(x, channel_dim)) >= round(10 * p)
+
+
+@mistake("channel_mask")
+def mask_of_plus_and_minus_one(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
+    """The mask holds 1 and -1, which turns signs around and drops nothing. `sign` of a difference has these two values; a
+    comparison gives True and False, which count as 1 and 0.
+    """
+    return torch.where(_mask(x, p, channel_dim), 1.0, -1.0)
+
+
+@mistake("channel_mask")
+def mask_from_the_values(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
+    """The mask is computed from the values of x, so the same x loses the same channels each time. Which channels go should be
+    pure chance: of x only the shape is needed.
+    """
+    pixels = [d for d in range(1, x.dim()) if d != channel_dim % x.dim()]
+    means = x.double().mean(dim=pixels, keepdim=True)
+    return means > means.flatten().quantile(p) if p < 1 else means > means.max()
+
+
+@mistake("channel_mask")
+def mask_half_of_the_examples_copied(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
+    """Coins are tossed for half of the examples, and the other half gets copies. Each example needs coins of its own: repeating
+    and concatenating draws nothing new.
+    """
+    half = _mask(x[: (len(x) + 1) // 2], p, channel_dim)
+    return torch.cat([half, half])[: len(x)]
+
+
+@mistake("channel_mask")
+def mask_half_of_the_channels_copied(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
+    """Coins are tossed for half of the channels, and the other half gets copies. Each channel needs a coin of its own: repeating
+    and concatenating draws nothing new.
+    """
+    channels = x.shape[channel_dim]
+    half = _mask(x.narrow(channel_dim, 0, (channels + 1) // 2), p, channel_dim)
+    return torch.cat([half, half], dim=channel_dim).narrow(channel_dim, 0, channels)
+
+
+@mistake("channel_mask")
+def mask_seeds_the_generator(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
+    """`torch.seed()` inside the function gives the random generator a new seed at each call, so that no experiment that uses it
+    can be repeated. Seed once, at its start, and never in a function.
+    """
+    torch.seed()
+    return _mask(x, p, channel_dim)
+
+
+@mistake("channel_mask")
+def mask_with_arguments_exchanged(x: Tensor, channel_dim: int = 1, p: float = 0.5) -> Tensor:
+    """The arguments are in another order than was asked for, so that a call without names mixes up p and channel_dim. The
+    order is x, p, channel_dim.
+    """
+    return _mask(x, p, channel_dim)
+
+
 # -- channel_mask: right -------------------------------------------------------------------------------------------------
 
 
@@ -783,6 +869,165 @@ class ForgetsSuperInit(_Layer):
         self.p, self.channel_dim = p, channel_dim
 
 
+@mistake("SpatialDropout2d")
+class DenominatorCutOff(_Layer):
+    """For a large p the division is by something larger than 1 - p: a bound such as `max(1 - p, 0.5)` guards against a division by
+    zero, but changes every p beyond it. Only p = 1 itself needs a case of its own.
+    """
+
+    def drop(self, x: Tensor) -> Any:
+        return x * self.mask(x).to(x.dtype) / max(1 - self.p, 0.5)
+
+
+@mistake("SpatialDropout2d")
+class DividedByOnePlusP(_Layer):
+    """What is kept is divided by 1 + p, which makes it smaller, when its mean is already too small. A share 1 - p survives: it
+    is that which has to be made up for.
+    """
+
+    def drop(self, x: Tensor) -> Any:
+        return x * self.mask(x).to(x.dtype) / (1 + self.p)
+
+
+@mistake("SpatialDropout2d")
+class ArgumentsExchanged(nn.Module):
+    """The arguments are in another order than was asked for, so that `SpatialDropout2d(0.2)` takes 0.2 for the channel_dim.
+    Keep the order of the signature: p first.
+    """
+
+    def __init__(self, channel_dim: int = 1, p: float = 0.5) -> None:
+        super().__init__()
+        self.layer = _Layer(p, channel_dim)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x)
+
+
+@mistake("SpatialDropout2d")
+class AnotherDefault(_Layer):
+    """Made without arguments, the layer does not drop one half. The signature that you were given says `p: float = 0.5`: leave
+    it as it is.
+    """
+
+    def __init__(self, p: float = 0.1, channel_dim: int = 1) -> None:
+        super().__init__(p, channel_dim)
+
+
+@mistake("SpatialDropout2d")
+class DoubleInEvaluation(_Layer):
+    """In evaluation mode the output has another dtype than the input: a network of float32 then stops at the next layer. The
+    input comes back as it is, dtype included.
+    """
+
+    def forward(self, x: Tensor) -> Any:
+        y = super().forward(x)
+        return y if self.training and self.p else y.double()
+
+
+@mistake("SpatialDropout2d")
+class DetachedInEvaluation(_Layer):
+    """In evaluation mode the output is cut off from the input, so that no gradient passes. Evaluation is not only for
+    measuring: saliency maps and fine-tuning a part of a network need it. Return x itself, without `detach()`.
+    """
+
+    def forward(self, x: Tensor) -> Any:
+        y = super().forward(x)
+        return y if self.training and self.p else y.detach()
+
+
+@mistake("SpatialDropout2d")
+class ReturnsInTrainingOnly(_Layer):
+    """In evaluation mode nothing is returned, so you get None: there is a `return` in the branch for training alone. What should
+    come back in the other case?
+    """
+
+    def forward(self, x: Tensor) -> Any:
+        y = super().forward(x)
+        return y if self.training else None
+
+
+@mistake("SpatialDropout2d")
+class HalfOfTheExamplesCopied(_Layer):
+    """Coins are tossed for half of the examples, and the other half gets copies. Each example needs coins of its own: repeating
+    and concatenating draws nothing new.
+    """
+
+    def mask(self, x: Tensor) -> Tensor:
+        return mask_half_of_the_examples_copied(x, self.p, self.channel_dim)
+
+
+@mistake("SpatialDropout2d")
+class HalfOfTheChannelsCopied(_Layer):
+    """Coins are tossed for half of the channels, and the other half gets copies. Each channel needs a coin of its own: repeating
+    and concatenating draws nothing new.
+    """
+
+    def mask(self, x: Tensor) -> Tensor:
+        return mask_half_of_the_channels_copied(x, self.p, self.channel_dim)
+
+
+@mistake("SpatialDropout2d")
+class PRoundedToTenths(_Layer):
+    """The p is rounded to tenths when the mask is drawn: 0.25 drops as many as 0.2 or 0.3. Draw uniform numbers, not
+    integers from 0 to 9, and compare them with p itself.
+    """
+
+    def mask(self, x: Tensor) -> Tensor:
+        return _mask(x, round(self.p, 1), self.channel_dim)
+
+
+@mistake("SpatialDropout2d")
+class ReadsWhatWasNeverSet(_Layer):
+    """`forward` reads an attribute that `__init__` did not set: the error names it. Compare the two names letter by letter."""
+
+    def mask(self, x: Tensor) -> Tensor:
+        return _mask(x, self.p, self.dim)  # type: ignore[arg-type]
+
+
+@mistake("SpatialDropout2d")
+class ReturnsAnArray(_Layer):
+    """The output is a NumPy array: the next layer expects a tensor, and no gradient passes through an array. Leave out
+    `.numpy()`; everything you need exists in torch.
+    """
+
+    def drop(self, x: Tensor) -> Any:
+        return super().drop(x).detach().numpy()
+
+
+@mistake("SpatialDropout2d")
+class AcceptsFiveDimensions(_Layer):
+    """Input with fewer than 4 dimensions is refused, but not with more. "Exactly 4" excludes both: look at the comparison."""
+
+    def look_at(self, x: Tensor) -> None:
+        if x.dim() < 4:
+            raise ValueError(f"expected 4 dimensions, got shape {tuple(x.shape)}")
+
+
+@mistake("SpatialDropout2d")
+class ErrorWithoutP(_Layer):
+    """A bad p is refused, but the message does not say which it was. The value is the first thing one wants to know on reading
+    it: put it in.
+    """
+
+    def __init__(self, p: float = 0.5, channel_dim: int = 1) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError("p must be a probability")
+        super().__init__(p, channel_dim)
+
+
+@mistake("SpatialDropout2d")
+class IndexesTheMaskAsChannelsFirst(_Layer):
+    """The mask is indexed as if axis 1 were always the channels, so for channels last a single coin of it is used, or none of
+    the right ones. Multiply by the mask as it is, and let broadcasting find its axes.
+    """
+
+    def drop(self, x: Tensor) -> Any:
+        if self.p == 1:
+            return torch.zeros_like(x)
+        coins = self.mask(x)[:, :, 0, 0].to(x.dtype)
+        return torch.einsum("nchw,nc->nchw", x, coins) / (1 - self.p)
+
+
 # -- SpatialDropout2d: right ---------------------------------------------------------------------------------------------
 
 
@@ -815,7 +1060,7 @@ class ByEinsum(nn.Module):
     def __init__(self, p: float = 0.5, channel_dim: int = 1) -> None:
         super().__init__()
         if not (0 <= p <= 1):
-            raise ValueError("p")
+            raise ValueError(f"{p} is no probability")
         self.p, self.channel_dim = float(p), channel_dim
 
     def forward(self, x: Tensor) -> Tensor:

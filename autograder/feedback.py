@@ -26,8 +26,8 @@ _LINES, _LINE_LENGTH = 400, 400
 """What is shown of one cell; more than this is no answer to an exercise."""
 
 _FOUND = {
-    "cell id": "This cell had lost the course's metadata, and was found by its cell id.",
-    "name": "This cell had lost the course's metadata and its id, and was found by the name it defines.",
+    "cell id": "Found by its cell id: the course's metadata was lost.",
+    "name": "Found by the name it defines, in a cell without the course's metadata, such as one you added.",
 }
 _WORDS = {Status.RAISED: "error"}
 _ICONS = {

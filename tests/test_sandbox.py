@@ -58,8 +58,11 @@ REFUSED = {
     "new namespace": ("import ctypes; assert ctypes.CDLL(None).unshare(0x10000000) == 0", "AssertionError"),
     "mount": ("import ctypes; assert ctypes.CDLL(None).mount(b'x', b'/tmp', b'tmpfs', 0, 0) == 0", "AssertionError"),
     "raise its limits": ("import resource as r; r.setrlimit(r.RLIMIT_CPU, (10**6, 10**6))", "PermissionError|ValueError"),
-    "a lock on the course's files": ("import fcntl; fcntl.flock(open(__import__('torch').__file__), fcntl.LOCK_EX)", "PermissionError|OSError"),
-    "a lease on the course's files": ("import fcntl; fcntl.fcntl(open(__import__('torch').__file__), 1024, 1)", "PermissionError"),
+    "a lock on the course's files": (f"import fcntl; fcntl.flock(open({__file__!r}), fcntl.LOCK_EX)", "FileNotFoundError"),
+    "a lock on the library's files": (
+        "import fcntl, torch; fcntl.flock(open(torch.__file__), fcntl.LOCK_EX)", "PermissionError"),
+    "a lease on the library's files": (
+        "import fcntl, torch; fcntl.fcntl(open(torch.__file__), 1024, 1)", "PermissionError"),
     "signals by a pipe's owner": ("import fcntl, os; fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, 1)", "PermissionError"),
     "io_uring": ("import ctypes; assert ctypes.CDLL(None).syscall(425, 1, 0) >= 0", "AssertionError"),
     "bpf": ("import ctypes; assert ctypes.CDLL(None).syscall(321, 0, 0, 0) >= 0", "AssertionError"),

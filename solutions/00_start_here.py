@@ -10,7 +10,7 @@
 # **After this notebook you will be able to**
 #
 # - say whether your machine is ready for the course, and mend it if it is not;
-# - use the four things every unit consists of: a prediction, an exercise, a check, a measurement;
+# - use what every unit consists of: predictions, exercises with checks and hints, and a measurement;
 # - measure the accuracy of a network with a function of your own, and see the gap that regularization is about.
 #
 # **Time:** about 15 minutes. **Before it:** Python, and having trained some network in PyTorch once.
@@ -225,8 +225,8 @@ if ready(accuracy):
         print(f"{name:26} {mean:.3f} ± {spread:.3f}")
     show(
         gap_curves(histories),
-        "Loss and accuracy by epoch, on training and on validation images: a line is the mean over "
-        "the seeds, a band one standard deviation; the numbers above are where the accuracy ends.",
+        "Loss and accuracy by epoch, on training and on validation images: a line is the mean "
+        "over the seeds, a band one standard deviation; above is where the accuracy ends.",
     )
 
 # %% tags=["nbval-ignore-output"]

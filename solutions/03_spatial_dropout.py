@@ -13,7 +13,7 @@
 # - draw a mask that drops whole channels, and build `SpatialDropout2d` on it, for both ways of laying out a batch;
 # - compare it with ordinary dropout over several seeds, and report honestly what came out.
 #
-# **Time:** about 60 minutes. **Before it:** unit 00; ordinary dropout, as in unit 02.
+# **Time:** about 60 minutes. **Before it:** unit 00, and what ordinary dropout does (`nn.Dropout`).
 # **The paper:** J. Tompson, R. Goroshin, A. Jain, Y. LeCun and C. Bregler, *Efficient Object Localization Using
 # Convolutional Networks*, CVPR 2015, [arXiv:1411.4280](https://arxiv.org/abs/1411.4280), section 3.2.
 #
@@ -233,10 +233,10 @@ for name, m in blocks.items():
     )
 
 # %% [markdown]
-# **What to see.** Look first at $d = 1$: the order of the lines there is the answer to your prediction. Then follow each
-# line to the right. In our run the lines of the images and of block 1 fell steadily, 0.49 to 0.15 for block 1. Those
-# of the small maps did not: block 2 rose again from $d = 3$ to 4, and block 3 lay above block 2 at $d = 2$ and 3. That
-# was no accident of one network. Over ten, with seeds 0 to 9, we found (mean ± standard deviation):
+# **What to see.** Look first at $d = 1$: the order of the lines there is the answer to your prediction. Then follow
+# each line to the right. In our run the lines of the images and of block 1 fell steadily, the latter from 0.49 to 0.15.
+# Those of the small maps did not: block 2 rose again from $d = 3$ to 4, and block 3 lay above block 2 at $d = 2$ and 3.
+# That was no accident of one network. Over ten, with seeds 0 to 9, we found (mean ± standard deviation):
 #
 # | | d = 1 | d = 2 | d = 3 | d = 4 |
 # |---|---|---|---|---|
@@ -257,8 +257,8 @@ for name, m in blocks.items():
 nearest = [by_distance[name][0] for name in blocks]
 q2.compare(
     "d" if max(nearest) - min(nearest) < 0.03 else "abc"[nearest.index(max(nearest))],
-    "What speaks for (a): early blocks see small, overlapping patches of a smooth image, and each "
-    "stride puts more between neighbours.",
+    "What speaks for (a): early blocks see small, overlapping patches of a smooth image, and "
+    "each stride puts more between neighbours.",
 )
 
 # %% [markdown]
@@ -322,7 +322,7 @@ for name, m in blocks.items():
 
 # %% exercise="channel_mask"
 def channel_mask(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
-    """Draw one coin for each channel of each example: 0 (drop) with probability p, else 1 (keep).
+    """Draw a coin for each channel of each example: 0 (drop) with probability p, else 1 (keep).
 
     The mask is not rescaled. `p` need not be checked here; the layer does that.
 
@@ -357,17 +357,17 @@ def channel_mask(x: Tensor, p: float, channel_dim: int = 1) -> Tensor:
 check(channel_mask)
 
 # %% [markdown]
-# Look at your mask before you go on. Below, each row is an example and each column a channel; the mask was multiplied
-# with ones, and the smallest and the largest value over the pixels of a map are shown. What must be true of the two
-# tables?
+# Look at your mask before you go on. Here it is broadcast to the shape of a batch of three examples with six channels,
+# and the smallest value of each map is compared with the largest. Below that, each row is an example and each column a
+# channel. What must be true of the two tables?
 
 # %%
 if ready(channel_mask):
     torch.manual_seed(3)
-    ones = torch.ones(3, 6, 4, 5)
-    first = ones * channel_mask(ones, p=0.4)
-    ones_last = torch.ones(3, 4, 5, 6)
-    last = ones_last * channel_mask(ones_last, p=0.4, channel_dim=-1)
+    first = channel_mask(torch.ones(3, 6, 4, 5), p=0.4)
+    first = first.broadcast_to(3, 6, 4, 5).float()
+    last = channel_mask(torch.ones(3, 4, 5, 6), p=0.4, channel_dim=-1)
+    last = last.broadcast_to(3, 4, 5, 6).float()
     same = bool((first.amin(dim=(2, 3)) == first.amax(dim=(2, 3))).all())
     same_last = bool((last.amin(dim=(1, 2)) == last.amax(dim=(1, 2))).all())
     print("(N, C, H, W): smallest value of a map equals the largest, everywhere:", same)
@@ -400,9 +400,9 @@ if ready(channel_mask):
 class SpatialDropout2d(nn.Module):
     """Dropout of whole channels (Tompson et al. 2015).
 
-    In training, each channel of each example is set to zero with probability `p`, all its pixels
-    together, and what is kept is divided by 1 - p. In evaluation, and for p = 0, the input is
-    returned as it is. For p = 1, training gives zeros.
+    In training, each channel of each example is set to zero with probability `p`, all its
+    pixels together, and what is kept is divided by 1 - p. In evaluation, and for p = 0, the
+    input is returned as it is. For p = 1, training gives zeros.
 
     Args:
         p: the probability of dropping a channel.
@@ -414,8 +414,8 @@ class SpatialDropout2d(nn.Module):
         - Output: as the input, in the same dtype
 
     Raises:
-        ValueError: in the constructor, if p is not in [0, 1]; in `forward`, if the input does not
-            have exactly 4 dimensions. The message shows the bad value: p, or the shape.
+        ValueError: in the constructor, if p is not in [0, 1]; in `forward`, if the input does
+            not have exactly 4 dimensions. The message shows the bad value: p, or the shape.
 
     The layer has no parameters and no buffers: masks are drawn anew for each call and not kept.
     """
@@ -496,9 +496,9 @@ if ready(channel_mask, SpatialDropout2d):
     }
     show(
         map_rows({name: maps[0] for name, maps in rows.items()}),
-        "Five rows of eight feature maps: as they are, with pixels dropped, the 3 x 3 mean of that, "
-        "with channels dropped, and the 3 x 3 mean of that. "
-        f"Empty maps: {empty(blur(pixels))} in the third row, {empty(blur(channels))} in the last.",
+        "Five rows of eight feature maps: as they are, with pixels dropped, the 3 x 3 mean of "
+        "that, with channels dropped, and the 3 x 3 mean of that. Empty maps: "
+        f"{empty(blur(pixels))} in the third row, {empty(blur(channels))} in the last.",
     )
 
 # %% [markdown]
@@ -577,8 +577,8 @@ if ready(channel_mask, SpatialDropout2d):
 if ready(channel_mask, SpatialDropout2d):
     show(
         curves(runs, ["train_loss", "validation_loss", "gap"]),
-        "Training loss, validation loss and gap by epoch, a line and a band for each of the three "
-        "configurations; the table above has where they end.",
+        "Training loss, validation loss and gap by epoch, a line and a band for each of the "
+        "three configurations; the table above has where they end.",
     )
 
 # %% [markdown]
@@ -590,8 +590,8 @@ if ready(channel_mask, SpatialDropout2d):
 if ready(channel_mask, SpatialDropout2d):
     show(
         final_values(runs, list(METRICS), LAST),
-        "Validation accuracy, validation loss and gap at the end: a dot for each seed, beside them "
-        "mean and standard deviation; the table above has the numbers.",
+        "Validation accuracy, validation loss and gap at the end: a dot for each seed, beside "
+        "them mean and standard deviation; the table above has the numbers.",
     )
 
 # %% [markdown]
@@ -664,13 +664,13 @@ if ready(channel_mask, SpatialDropout2d):
 #
 # The same image, with a slider for $p$ and a third kind: dropping rows of the image, the same in all channels. All 16
 # maps of block 1 are dropped from and counted; the eight of section 6 are drawn. Compare the two counts above the
-# picture: which kinds lose whole maps, and which lose as many pixels but hardly a map? Find the $p$ at which *you* can no longer tell what the image shows, for pixels and for channels. Why is it so
-# different for rows?
+# picture: which kinds lose whole maps, and which lose as many pixels but hardly a map? Find the $p$ at which *you* can
+# no longer tell what the image shows, for pixels and for channels. Why is it so different for rows?
 
 
 # %% tags=["nbval-ignore-output"]
 def drop_rows(x: Tensor, p: float) -> Tensor:
-    """Drop rows of pixels: the library's layer drops along dimension 1, so the rows go there."""
+    """Drop rows of pixels: the library drops along dimension 1, so the rows go there."""
     return nn.Dropout2d(p)(x.transpose(1, 2)).transpose(1, 2)
 
 
@@ -752,9 +752,7 @@ if ready(channel_mask, SpatialDropout2d):
     for name, layer in (("nn.Dropout2d", nn.Dropout2d(0.2)), ("yours", SpatialDropout2d(0.2))):
         y = layer(many)
         dropped, scale = float((y == 0).float().mean()), float(y.max())
-        print(
-            f"{name:12} drops {dropped:.1f} of the channels and multiplies the rest by {scale:.2f}"
-        )
+        print(f"{name:12} drops {dropped:.1f} of the channels, scales the rest by {scale:.2f}")
 
 # %% [markdown]
 # ## Further reading
@@ -765,10 +763,9 @@ if ready(channel_mask, SpatialDropout2d):
 # - N. Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, JMLR 2014,
 #   [online](https://jmlr.org/papers/v15/srivastava14a.html): where it began. Its $p$ is the probability of keeping.
 # - G. Ghiasi, T.-Y. Lin and Q. V. Le, *DropBlock*, 2018, [arXiv:1810.12890](https://arxiv.org/abs/1810.12890):
-#   between one pixel and the whole channel there are blocks. That is unit 07.
+#   between one pixel and the whole channel there are blocks.
 # - X. Li et al., *Understanding the Disharmony between Dropout and Batch Normalization by Variance Shift*, 2018,
-#   [arXiv:1801.05134](https://arxiv.org/abs/1801.05134): why our small CNN has no batch normalisation. That is unit
-#   10.
+#   [arXiv:1801.05134](https://arxiv.org/abs/1801.05134): why our small CNN has no batch normalisation.
 
 # %%
 progress()

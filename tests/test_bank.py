@@ -142,8 +142,9 @@ def test_mutation_score(unit: Unit, exercise: str, capsys: pytest.CaptureFixture
 
 
 RELATIVES = {
-    # It is both at once, and the checks say no more than that.
+    # Both at once is what they are.
     "RescaledInEvaluationOnly": {"NoRescaling", "RescaledInEvaluation"},
+    "TakesPForTheShareToKeep": {"KeepAndDropSwapped", "RescaledByP"},
 }
 """What may be said of a mistake that is not in the bank, because it is as true of it."""
 
@@ -321,8 +322,11 @@ OUTSIDE: dict[str, tuple[tuple[str, str, str], str]] = {
     "square root of p": (_mask("torch.rand(s) >= p**0.5"), ""),
     "signs": (_mask("torch.sign(torch.rand(s) - p)"), "mask_of_plus_and_minus_one"),
     "twos": (_mask("2 * (torch.rand(s) >= p)"), ""),
-    "values of x": (_mask("(m := x.double().mean([d for d in range(4) if s[d] == 1], keepdim=True)) >= m.flatten().quantile(p)"), ""),
-    "exchanged": (_mask("torch.rand(x.shape[channel_dim], x.shape[0], 1, 1) >= p"), "mask_with_its_sizes_exchanged"),
+    "values of x": (
+        _mask("(m := x.double().mean([d for d in range(4) if s[d] == 1], keepdim=True)) >= m.flatten().quantile(p)"),
+        "",
+    ),
+    "exchanged": (_mask("torch.rand(x.shape[channel_dim], x.shape[0], 1, 1) >= p"), ""),
     "rows": (_mask("torch.rand(x.shape[0], x.shape[channel_dim], x.shape[2], 1) >= p"), ""),
     "mask as a list": (_mask("(torch.rand(s) >= p).tolist()"), ""),
     "the right layer, but 1 + p": (_layer("(1 - self.p)", "(1 + self.p)"), "DividedByOnePlusP"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -300,6 +301,14 @@ def test_predictions_are_compared(mine: str | None, said: str, capsys: pytest.Ca
     shown = capsys.readouterr().out
     assert said in shown
     assert "Measured: (a) this" in shown
+
+
+@pytest.mark.parametrize(("mine", "folded"), [(None, True), ("a", False)])
+def test_run_all_does_not_give_the_answer_away(mine: str | None, folded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(predict, "_display", shown.append)
+    predict.predict("Which?", ["this", "that"], mine).compare("a")
+    assert ("<details>" in shown[-1]._repr_html_()) is folded
 
 
 def test_the_doctor_finds_this_machine_well() -> None:

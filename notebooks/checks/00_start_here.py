@@ -26,7 +26,7 @@ EXERCISES = (
     ),
 )
 
-EXAMPLES, CLASSES, CORRECT = 23, 7, 14
+EXAMPLES, CLASSES, CORRECT = 61, 7, 37
 
 # Of whoever averages over batches. None divides EXAMPLES: the last one is smaller.
 BATCHES = (4, 5, 8, 10, 16)
@@ -45,6 +45,7 @@ def works_for_any_batch(student: Any, draw: Draw) -> None:
     """It holds for a single example too, and when all or none of the answers are right."""
     for name, examples, right in (("all", 9, 9), ("none", 9, 0), ("one", 1, 1), ("one_wrong", 1, 0)):
         logits, target = _logits(draw, examples, right)
+        logits[0] += 10  # as in _batch
         result = expect.call(student.accuracy, logits, target, what="accuracy")
         what = f"the accuracy of {right} right of {examples}"
         expect.close(result, right / examples, what, code=f"value_{name}", candidates={"0": 0.0, "1": 1.0})
@@ -75,16 +76,19 @@ def _batch(draw: Draw) -> tuple[Tensor, Tensor]:
         # Half the rows are sure of themselves.
         sure = (torch.arange(EXAMPLES) % 2 == 0).float().unsqueeze(1)
         logits = logits * (1 + 3 * sure)
+        # The largest logit of all is in the first row, so that its place in the batch names a class.
+        logits[0] += 10
         wrong = _wrong_values(logits, target)
-        # Of several numbers that one mistake may give, all but other mistakes' may be alike.
-        alike = [n for name in ("rounded", "batches") for n in wrong.pop(name)]  # type: ignore[union-attr]
-        values = sorted([CORRECT / EXAMPLES, *wrong.values()])  # type: ignore[list-item]
-        apart = min(b - a for a, b in pairwise(values)) > 1e-3
-        if apart and min(abs(a - b) for a in alike for b in values[:] if b != CORRECT / EXAMPLES) > 1e-3:
+        rounded, batches = wrong.pop("rounded"), wrong.pop("batches")
+        single = [CORRECT / EXAMPLES, *wrong.values()]
+        apart = all(b - a > 1e-4 for a, b in pairwise(sorted(single)))
+        # Numbers of one mistake may be alike, and a rounded one is near the right one.
+        apart = apart and all(abs(a - b) > 1e-4 for a in batches for b in single)
+        if apart and all(abs(a - b) > 1e-4 for a in rounded for b in [*single[1:], *batches]):
             return logits, target
 
 
-def _wrong_values(logits: Tensor, target: Tensor) -> dict[str, float | list[float]]:
+def _wrong_values(logits: Tensor, target: Tensor) -> dict[str, Any]:
     """Return what known mistakes give, by name: a number, or those that it may give."""
     examples, classes = logits.shape
     chosen = logits.argmax(1)

@@ -87,15 +87,16 @@ def images(pixels: Tensor, titles: Sequence[str], columns: int = 10, suptitle: s
     return figure
 
 
-def map_rows(rows: Mapping[str, Tensor], unit: str = "activation") -> Figure:
+def map_rows(rows: Mapping[str, Tensor], unit: str = "activation", top: float | None = None) -> Figure:
     """Feature maps side by side: one row of maps a name, one column a channel, one colour scale for all.
 
     Args:
         rows: {name: (C, H, W)}, all of one C.
         unit: what the colours measure.
+        top: the value of the brightest colour; by default the largest there is.
     """
     channels = len(next(iter(rows.values())))
-    top = max(float(maps.max()) for maps in rows.values())
+    top = top or max(float(maps.max()) for maps in rows.values())
     figure, axes = grid(len(rows), channels, 1.05 * channels + 0.9, 1.08 * len(rows) + 0.3)
     for (name, maps), line in zip(rows.items(), axes, strict=True):
         for channel, (axis, feature_map) in enumerate(zip(line, maps, strict=True)):

@@ -16,9 +16,10 @@ from string import ascii_lowercase
 
 @dataclass(frozen=True)
 class _Panel:
-    """What is displayed: HTML where there is a front end, else text."""
+    """What is displayed: HTML where there is a front end, else text. Folded away there, if `folded_under` says something."""
 
     lines: tuple[str, ...]
+    folded_under: str = ""
 
     def __repr__(self) -> str:
         return "\n".join(self.lines)
@@ -26,7 +27,10 @@ class _Panel:
     def _repr_html_(self) -> str:
         head, *rest = (html.escape(line) for line in self.lines)
         body = "".join(f"<div>{line}</div>" for line in rest)
-        return f'<div style="border-left:4px solid #0072B2; padding:2px 12px"><b>{head}</b>{body}</div>'
+        shown = f"<b>{head}</b>{body}"
+        if self.folded_under:
+            shown = f"<details><summary>{html.escape(self.folded_under)}</summary>{shown}</details>"
+        return f'<div style="border-left:4px solid #0072B2; padding:2px 12px">{shown}</div>'
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,15 @@ class Prediction:
             measured: the letter of the option that came true.
             because: one or two sentences on why.
         """
-        truth = self._name(measured)
+        truth, folded = self._name(measured), ""
         if self.mine is None:
             told = "You made no prediction here. The next one is a new chance."
+            folded = "Measured. Commit to a prediction above and run both cells again, or open this."
         elif self.mine == measured:
             told = "You predicted it."
         else:
             told = f"You predicted {self._name(self.mine)}. What did you assume that turned out otherwise?"
-        _display(_Panel((f"Measured: {truth}", told, *([because] if because else []))))
+        _display(_Panel((f"Measured: {truth}", told, *([because] if because else [])), folded))
 
     def _name(self, letter: str) -> str:
         return f"({letter}) {self.options[ascii_lowercase.index(letter)]}"

@@ -30,7 +30,8 @@ def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
             masked = masks[kind](maps.unsqueeze(0), rate).squeeze(0)
-        figure = plots.map_rows({"before": maps[:shown], kind: masked[:shown]})
+        # One scale for every p, so that the maps that did not change look so: room for what p = 1/2 makes of them.
+        figure = plots.map_rows({"before": maps[:shown], kind: masked[:shown]}, top=2 * float(maps[:shown].max()))
         active, lost = maps != 0, (maps != 0) & (masked == 0)
         whole = int(((masked == 0).all(dim=(1, 2)) & active.any(dim=(1, 2))).sum())
         share = float(lost.sum() / active.sum().clamp(min=1))

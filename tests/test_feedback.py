@@ -57,7 +57,7 @@ def test_a_page_says_what_there_is_to_say() -> None:
     html = render(report("Zoë", exercise(checks=[check()]), layer, written=written, file="a.ipynb", digest="ab12" * 16))
     page = Page(html)
     for text in (
-        "Zoë", "Spatial dropout", "6 of 12 points", "1 of 7 points", "The mean should be 1.", "found by the name it defines",
+        "Zoë", "Spatial dropout", "6 of 12 points", "1 of 7 points", "The mean should be 1.", "Found by the name it defines",
         "2 cells define it", "Likely mistake", "You forgot 1 - p.", "Expected 3, got 4.", "only at grading", "no answer",
         "not started", "error", "1 of 5 checks passed", "Your code (2 lines)", "return 'a' < x",
         "One channel.", "Why whole channels", "a person grades these", "Because.", "Not answered yet.", "a.ipynb",

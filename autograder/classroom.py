@@ -71,11 +71,15 @@ def find_submissions(paths: Sequence[Path], stems: Collection[str] = ()) -> list
 
 
 def _in_folder(folder: Path, stems: Collection[str]) -> Iterator[Entry]:
-    # nbgrader's course folder: the students are one level down.
-    root = folder / "submitted" if (folder / "submitted").is_dir() else folder
+    root = _root(folder)
     for path in _notebooks(root):
         inside = path.relative_to(root)
         yield Entry(_owner(path, stems) if len(inside.parts) == 1 else _text(inside.parts[0]), path)
+
+
+def _root(folder: Path) -> Path:
+    """Return the folder that holds the students: in nbgrader's course folder, one level down."""
+    return folder / "submitted" if (folder / "submitted").is_dir() else folder
 
 
 def _notebooks(root: Path) -> Iterator[Path]:
@@ -100,7 +104,7 @@ def without_notebooks(paths: Sequence[Path]) -> list[str]:
         child
         for path in paths
         if path.is_dir()
-        for child in sorted((path / "submitted" if (path / "submitted").is_dir() else path).iterdir())
+        for child in sorted(_root(path).iterdir())
         if child.is_dir() and not child.is_symlink() and not child.name.startswith(".") and child.name not in _SKIPPED
     ]
     return [_text(child.name) for child in folders if not any(_notebooks(child))]

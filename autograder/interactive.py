@@ -16,7 +16,7 @@ from typing import Any
 from autograder import source as static
 from autograder.cells import STILL_TO_DO
 from autograder.checks import Check, Exercise, Outcome, Status, fingerprint, run_checks
-from autograder.course import Course, CourseError, Unit
+from autograder.course import Course, Unit
 from autograder.draw import PUBLIC_SEED
 from autograder.mistakes import diagnose
 from autograder.probes import random_state_kept
@@ -89,6 +89,8 @@ def _grade_here(unit: Unit, exercise: Exercise, answer: Callable[..., Any]) -> t
     try:
         again, more = _run(checks, exercise, answer, seed, reference)
     finally:
+        for name in exercise.uses:
+            here.pop(name, None)  # no right version stays where the learner had none
         here.update(own)
     better = sum(o.points for o in again) > sum(o.points for o in outcomes)
     return (again, more) if better else (outcomes, library)
@@ -227,4 +229,4 @@ def _remember(stem: str, verdict: Verdict) -> None:
         pass  # a folder that cannot be written to costs the memory of progress, nothing else
 
 
-__all__ = ["CourseError", "check", "progress", "ready"]
+__all__ = ["check", "progress", "ready"]

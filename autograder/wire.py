@@ -103,6 +103,21 @@ def _dump_tensor(tensor: torch.Tensor) -> tuple[bytes, list[Any]]:
     return raw, [_DTYPE_NAMES[tensor.dtype], list(tensor.shape), tensor.requires_grad]
 
 
+def exactly(receive: Callable[[int], bytes], count: int) -> bytes:
+    """Return exactly `count` bytes from `receive(n)`, which returns between 1 and n, or none at the end of the stream.
+
+    Raises:
+        EOFError: the stream ended before.
+    """
+    pieces = bytearray()
+    while len(pieces) < count:
+        piece = receive(min(count - len(pieces), 1 << 20))
+        if not piece:
+            raise EOFError
+        pieces += piece
+    return bytes(pieces)
+
+
 def read_frame(read: Callable[[int], bytes]) -> Any:
     """Decode the next frame from `read(n)`, which returns exactly n bytes or raises.
 

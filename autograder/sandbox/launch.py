@@ -225,16 +225,7 @@ class Sandbox:
         return arguments
 
     def _receive(self) -> dict[str, Any]:
-        def read(count: int) -> bytes:
-            pieces = bytearray()
-            while len(pieces) < count:
-                piece = self._control.recv(count - len(pieces))
-                if not piece:
-                    raise EOFError
-                pieces += piece
-            return bytes(pieces)
-
-        return dict(wire.read_frame(read))
+        return dict(wire.read_frame(lambda count: wire.exactly(self._control.recv, count)))
 
 
 class StudentProcess:
@@ -319,17 +310,14 @@ class StudentProcess:
         self._channel.sendall(frame)
 
     def _read(self, count: int, deadline: float) -> bytes:
-        pieces = bytearray()
-        while len(pieces) < count:
+        def receive(most: int) -> bytes:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError
             self._channel.settimeout(remaining)
-            piece = self._channel.recv(min(count - len(pieces), 1 << 20))
-            if not piece:
-                raise EOFError
-            pieces += piece
-        return bytes(pieces)
+            return self._channel.recv(most)
+
+        return wire.exactly(receive, count)
 
 
 def _obituary(status: int) -> StudentGone:

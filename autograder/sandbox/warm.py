@@ -48,17 +48,8 @@ class Channel:
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
-    def read_exactly(self, count: int) -> bytes:
-        pieces = bytearray()
-        while len(pieces) < count:
-            piece = os.read(self._fd, min(count - len(pieces), 1 << 20))
-            if not piece:
-                raise EOFError
-            pieces += piece
-        return bytes(pieces)
-
     def receive(self) -> Any:
-        return wire.read_frame(self.read_exactly)
+        return wire.read_frame(lambda count: wire.exactly(lambda n: os.read(self._fd, n), count))
 
     def send(self, message: object) -> None:
         try:
@@ -73,7 +64,7 @@ def main() -> None:
     """Warm up, say so, then serve the judge until it hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the judge's business
     control = socket.socket(fileno=int(sys.argv[1]))
-    settings = wire.read_frame(lambda n: _receive_exactly(control, n))
+    settings = wire.read_frame(lambda count: wire.exactly(control.recv, count))
     limits = Limits(**settings["limits"])
     failed = _warm_up(settings["preload"])
     scratch = Path(settings["scratch"])
@@ -210,16 +201,6 @@ def _sweep(scratch: Path) -> bool:
     except (OSError, RecursionError):
         return False
     return not any(os.scandir(scratch))
-
-
-def _receive_exactly(control: socket.socket, count: int) -> bytes:
-    pieces = bytearray()
-    while len(pieces) < count:
-        piece = control.recv(count - len(pieces))
-        if not piece:
-            sys.exit(0)
-        pieces += piece
-    return bytes(pieces)
 
 
 if __name__ == "__main__":

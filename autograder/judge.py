@@ -127,8 +127,7 @@ class _Examination:
             isolated=self.sandbox.isolated,
             seed=self.seed,
             notes=[*dict.fromkeys(self.submission.notes), *self._other_failures()],
-            unusual=[f"line {u.line} of {a.name}: {u.name}" for a in self.submission.answers.values()
-                     for u in static.unusual(a.source)],
+            unusual=self._unusual(),
             exercises=exercises,
             written=[WrittenReport(question=w.name, answered=w.found is not Found.MISSING and not w.untouched, answer=w.source)
                      for w in self.submission.written.values()],
@@ -247,6 +246,12 @@ class _Examination:
     def _library_calls(self, exercise: Exercise, answer: Answer) -> list[static.Use]:
         context = [program.source for program in self.submission.programs]
         return static.library_calls(static.plain_python(answer.source), exercise.forbids, exercise.name, context)
+
+    def _unusual(self) -> list[str]:
+        """Name what is unusual in an answer, and in what was run for it of other cells: a trick fits there as well."""
+        cells = [(a.name, a.source) for a in self.submission.answers.values()]
+        cells += [(p.label, p.source) for p in self.submission.programs if p.label != "set-up" and not p.exercise]
+        return [f"line {u.line} of {name}: {u.name}" for name, source in cells for u in static.unusual(source)]
 
     def _other_failures(self) -> list[str]:
         exercises = {f"your cell {name}" for name in self.submission.answers}

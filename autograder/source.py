@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 _LIBRARIES = ("torch", "torchvision")
 _UNUSUAL_ATTRIBUTES = frozenset(
-    "__globals__ __builtins__ __code__ f_back f_globals f_locals tb_frame _C DisableTorchFunction _getframe".split()
+    "__globals__ __builtins__ __code__ __dict__ f_back f_globals f_locals tb_frame _C _VF DisableTorchFunction _getframe "
+    "builtins ctypes importlib jit os overrides sys threading".split()
 )
 _UNUSUAL_MODULES = frozenset(
-    "autograder.probes autograder.sandbox autograder.wire builtins ctypes faulthandler gc importlib inspect io marshal mmap "
-    "multiprocessing os pathlib pickle pty resource shutil signal socket subprocess sys tempfile threading urllib".split()
+    "_thread asyncio atexit autograder.probes autograder.sandbox autograder.student autograder.wire builtins concurrent ctypes "
+    "faulthandler gc importlib inspect io marshal mmap multiprocessing os pathlib pickle pty resource shutil signal socket "
+    "subprocess sys tempfile threading torch._C torch._VF torch.jit torch.overrides urllib".split()
 )
 _UNUSUAL_CALLS = frozenset("__import__ compile eval exec exit globals input locals open quit vars".split())
 MAX_CELL = 100_000
@@ -268,11 +270,12 @@ def unusual(source: str) -> list[Use]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             uses += [Use(a.name, node.lineno) for a in node.names if {a.name, a.name.split(".")[0]} & _UNUSUAL_MODULES]
-        elif (
-            isinstance(node, ast.ImportFrom)
-            and {node.module or "", (node.module or "").split(".")[0]} & _UNUSUAL_MODULES
-        ):
-            uses.append(Use(node.module or "", node.lineno))
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if {module, module.split(".")[0]} & _UNUSUAL_MODULES:
+                uses.append(Use(module, node.lineno))
+            # `from torch import jit`
+            uses += [Use(n, node.lineno) for a in node.names if (n := f"{module}.{a.name}") in _UNUSUAL_MODULES]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id in _UNUSUAL_CALLS:
                 uses.append(Use(f"{node.func.id}()", node.lineno))

@@ -266,3 +266,25 @@ def test_what_an_answer_needs_from_other_cells_is_there(
 def test_unusual_is_for_the_instructors_eye() -> None:
     code = "import os, math\nfrom socket import socket\ntorch.equal = f\nopen('x')\nf.__globals__"
     assert [u.name for u in source.unusual(code)] == ["os", "socket", "torch….equal = …", "open()", "__globals__"]
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("from torch import jit", "torch.jit"),
+        ("import torch.overrides as o", "torch.overrides"),
+        ("modules = torch.sys.modules", "sys"),
+        ("f = torch.jit.CompilationUnit(text).f", "jit"),
+        ("from concurrent.futures import ThreadPoolExecutor", "concurrent.futures"),
+        ("from autograder import wire", "autograder.wire"),
+        ("f = torch.__dict__[name]", "__dict__"),
+    ],
+)
+def test_ways_around_the_watch_of_the_library_are_unusual(code: str, name: str) -> None:
+    assert [u.name for u in source.unusual(code)] == [name]
+
+
+def test_the_courses_own_solutions_are_not_unusual(course: Course) -> None:
+    for unit in course.units.values():
+        for cell in unit.solution_cells:
+            assert not source.unusual(cell.source), cell.name

@@ -77,6 +77,12 @@ REFUSED = {
         "import tempfile\nfor i in range(9): open(f'{tempfile.gettempdir()}/{i}', 'wb').write(b'x' * (15 << 20))",
         "OSError",
     ),
+    "files without end": (
+        "import os, tempfile\nfor i in range(10**7): os.close(os.open(f'{tempfile.gettempdir()}/{i}', os.O_CREAT))",
+        "gone:files"),
+    "links without end": (
+        "import os, tempfile\nt = tempfile.gettempdir()\nopen(t + '/a', 'w').close()\n"
+        "for i in range(10**7): os.link(t + '/a', f'{t}/{i}')", "gone:files"),
     "memory": ("x = []\nwhile True: x.append(bytearray(8 << 20))", "MemoryError"),
     "memory by torch": ("import torch\nx = []\nwhile True: x.append(torch.ones(1000, 1000))", "RuntimeError"),
     "file descriptors": ("x = []\nwhile True: x.append(open('/dev/null'))", "OSError"),

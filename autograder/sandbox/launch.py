@@ -93,7 +93,7 @@ class Sandbox:
         return self._student
 
     def end(self) -> int:
-        """End the current student. Return its wait status, or `warm.ALIVE` if it was still running."""
+        """End the current student. Return its wait status, or what `warm` says in place of one."""
         if self._student is None:
             return warm.ALIVE
         self._student.hang_up()
@@ -324,6 +324,10 @@ def _obituary(status: int) -> StudentGone:
     """Say in a learner's words how a process ended, from its wait status."""
     if status == warm.ALIVE:
         return StudentGone("closed", "the code closed its connection to the grader")
+    if status == warm.CROWDED:
+        return StudentGone(
+            "files", "the code made more files than one submission may: does a loop make them without end?"
+        )
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Resource limits of one student process. All are enforced by the kernel but the wall-clock ones, which the judge enforces.
+    """Resource limits of one student process. All are enforced by the kernel but the wall-clock ones, which the judge
+    enforces, and that on the number of files.
 
     Attributes:
         total_s: wall-clock seconds for a submission, all its answers together.
@@ -17,6 +18,7 @@ class Limits:
         memory: bytes of address space beyond what the warm process already has.
         file_size: bytes of one file.
         scratch: bytes of the private /tmp.
+        files: files and folders in it. The warm process counts them, since no limit of the kernel's does.
         open_files: open file descriptors.
         processes: processes and threads of the sandbox's user (no effect where the grader runs as root).
     """
@@ -27,5 +29,6 @@ class Limits:
     memory: int = 1 << 30
     file_size: int = 16 << 20
     scratch: int = 64 << 20
+    files: int = 10_000
     open_files: int = 64
     processes: int = 4096

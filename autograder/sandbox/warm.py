@@ -14,6 +14,7 @@ import gc
 import importlib
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -29,8 +30,8 @@ from autograder.sandbox import seccomp
 from autograder.sandbox.limits import Limits
 
 OPEN, END = b"o", b"e"
-ALIVE = -1
-"""In place of a wait status: the child was still running when it was ended."""
+ALIVE, CROWDED = -1, -2
+"""In place of a wait status: the child was still running when it was ended; it was killed for the number of its files."""
 BASELINE = struct.Struct(">Q")
 
 BROKEN_SERVER, OUT_OF_MEMORY = 70, 71
@@ -38,6 +39,7 @@ BROKEN_SERVER, OUT_OF_MEMORY = 70, 71
 
 _CHANNEL_FD = 3
 _GRACE_S = 0.1
+_COUNT_EVERY_S = 0.05
 _LAZY = ("torch.fx.experimental.symbolic_shapes",)
 """What torch imports at the first gradient, sympy with it: a quarter of a second that no fork should spend."""
 
@@ -47,17 +49,17 @@ class Channel:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._reader = wire.Reader(lambda part: os.readv(fd, [part]))
 
     def receive(self) -> Any:
-        return wire.read_frame(lambda count: wire.exactly(lambda n: os.read(self._fd, n), count))
+        return self._reader.frame()
 
     def send(self, message: object) -> None:
         try:
-            frame = memoryview(wire.encode(message))
+            parts = wire.encode_parts(message)
         except wire.WireError as error:
-            frame = memoryview(wire.encode({"error": describe_error(error)}))
-        while frame:
-            frame = frame[os.write(self._fd, frame) :]
+            parts = wire.encode_parts({"error": describe_error(error)})
+        wire.send(parts, lambda pieces: os.writev(self._fd, pieces))
 
 
 def main() -> None:
@@ -70,8 +72,11 @@ def main() -> None:
     scratch = Path(settings["scratch"])
     null = os.open(os.devnull, os.O_RDWR)
     control.sendall(wire.encode({"ready": os.getpid(), "failed": failed}))
-    child = 0
+    child, crowded = 0, False
     while True:
+        # Without isolation the scratch folder is one of many in its file system, whose files are not all the learner's.
+        if child and settings["filter"]:
+            crowded = _count_files(control, child, scratch, limits.files)
         data, fds, _, _ = socket.recv_fds(control, 1 + BASELINE.size, 1)
         if not data:
             return
@@ -84,7 +89,8 @@ def main() -> None:
             control.sendall(wire.encode({"pid": child}))
         elif data == END:
             status = _end(child) if child else ALIVE
-            child = 0
+            status = CROWDED if crowded else status
+            child, crowded = 0, False
             control.sendall(wire.encode({"status": status, "clean": _sweep(scratch)}))
 
 
@@ -172,6 +178,20 @@ def _serve(channel: Channel) -> None:
         except KeyboardInterrupt as error:  # raised by the learner's own code: there is no keyboard here
             answer = {"error": describe_error(error)}
         channel.send(answer)
+
+
+def _count_files(control: socket.socket, child: int, scratch: Path, most: int) -> bool:
+    """Wait for the judge's next word; meanwhile kill a child that makes too many files, and then return True.
+
+    Each costs a kilobyte of the kernel's memory, which no limit counts, and time when it is swept.
+    """
+    crowded = False
+    while not select.select([control], [], [], _COUNT_EVERY_S)[0]:
+        space = os.statvfs(scratch)
+        if space.f_files - space.f_ffree > most:
+            os.kill(child, signal.SIGKILL)  # still our child, alive or not, until `_end` has waited for it
+            crowded = True
+    return crowded
 
 
 def _end(child: int) -> int:

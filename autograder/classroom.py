@@ -1,207 +1,229 @@
-"""A class on disk: find its submissions, grade them one after the other, write what comes out."""
+"""Grade a class: what is new or changed goes to the workers; what comes back goes into the gradebook and the out folder."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
-import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from autograder import digests
 from autograder.classbook import write_csv
+from autograder.collect import HandIn, find_submissions, look, plan
 from autograder.course import Course, Unit
 from autograder.feedback import render
-from autograder.judge import grade
-from autograder.report import Report
-from autograder.sandbox import Sandbox
-from autograder.submission import Unreadable, identify, read_file, read_notebook
+from autograder.fleet import Fleet, FleetError
+from autograder.gradebook import Gradebook, GradebookError
+from autograder.judge import ungraded
+from autograder.outline import Outline, work_of
+from autograder.report import Report, State
+from autograder.sandbox import Limits
+from autograder.worker import Assignment, Graded, Job, pack
 
-_SKIPPED = {".ipynb_checkpoints", "__pycache__"}
-
-
-class ClassroomError(Exception):
-    """The submissions cannot be made sense of; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file to grade."""
-
-    student: str
-    path: Path
+Hire = Callable[[Assignment, int], AbstractContextManager[Fleet]]
+"""Gets workers for an assignment and a number of jobs."""
+Progress = Callable[[int, int, str], None]
+"""Told (done, total, what of): a student, or a stage of the run."""
 
 
-def find_submissions(paths: Sequence[Path], stems: Collection[str] = ()) -> list[Entry]:
-    """Find notebooks in files and folders, and whose they are.
+class Stopped(Exception):
+    """The run ended before its time; the message says why, what is kept, and how to go on."""
 
-    A file `NAME.ipynb` is NAME's. In a folder, a notebook directly in it is named for its student, and one further down
-    belongs to the student whose folder it is in, as in STUDENT/NOTEBOOK.ipynb or nbgrader's
-    submitted/STUDENT/ASSIGNMENT/NOTEBOOK.ipynb. A notebook that kept its unit's name belongs to the folder it is in. Links
-    are not followed.
 
-    Args:
-        stems: the names of units, which are nobody's.
+@dataclass
+class Run:
+    """What a run did.
 
-    Raises:
-        ClassroomError: a path does not exist, holds no notebook, or a student handed in the same notebook twice.
+    Attributes:
+        handed_in: how many submissions there were.
+        graded: how many of them were graded now; the others had not changed.
+        works: the (student, work) pairs under which the gradebook may have them.
+        moves: submissions whose points are not what counted before, or what would count if this were published: before
+            (None for what is new) and after.
     """
-    entries: list[Entry] = []
-    for path in paths:
-        if not path.exists():
-            raise ClassroomError(f"{path} does not exist: name a notebook, or a folder of submissions")
-        found = [Entry(_owner(path, stems), path)] if path.is_file() else list(_in_folder(path, stems))
-        if path.is_file() and path.suffix != ".ipynb":
-            raise ClassroomError(f"{path} is not a notebook: its name should end in .ipynb")
-        if not found:
-            raise ClassroomError(
-                f"{path} holds no notebooks: it should hold STUDENT.ipynb files, or a folder for each student"
-            )
-        entries += found
-    seen: dict[tuple[str, str], Path] = {}
-    for entry in entries:
-        # A student's own folder may hold several units, told apart by name; a flat file is its student's only one.
-        key = (entry.student, entry.path.name if entry.path.stem != entry.student else "")
-        if key in seen:
-            raise ClassroomError(
-                f"two submissions for student {entry.student}: {seen[key]} and {entry.path}; keep the one that counts"
-            )
-        seen[key] = entry.path
-    return sorted(entries, key=lambda e: (e.student, str(e.path)))
 
-
-def _in_folder(folder: Path, stems: Collection[str]) -> Iterator[Entry]:
-    root = _root(folder)
-    for path in _notebooks(root):
-        inside = path.relative_to(root)
-        yield Entry(_owner(path, stems) if len(inside.parts) == 1 else _text(inside.parts[0]), path)
-
-
-def _root(folder: Path) -> Path:
-    """Return the folder that holds the students: in nbgrader's course folder, one level down."""
-    return folder / "submitted" if (folder / "submitted").is_dir() else folder
-
-
-def _notebooks(root: Path) -> Iterator[Path]:
-    """Yield the notebooks under a folder, links and what Jupyter keeps for itself left out."""
-    for path in sorted(root.rglob("*.ipynb")):
-        inside = path.relative_to(root)
-        hidden = any(part in _SKIPPED or part.startswith(".") for part in inside.parts)
-        linked = any(p.is_symlink() for p in (path, *path.parents) if p.is_relative_to(root) and p != root)
-        if not hidden and not linked and path.is_file():
-            yield path
-
-
-def _owner(path: Path, stems: Collection[str]) -> str:
-    """Name the student of a notebook by its own name, or by the nearest folder's that is not a unit's."""
-    names = [path.stem, *(p.name for p in path.resolve().parents)]
-    return _text(next((name for name in names if name and name not in stems), path.stem))
-
-
-def without_notebooks(paths: Sequence[Path]) -> list[str]:
-    """Return the students whose folder is there and holds no notebook."""
-    folders = [
-        child
-        for path in paths
-        if path.is_dir()
-        for child in sorted(_root(path).iterdir())
-        if child.is_dir() and not child.is_symlink() and not child.name.startswith(".") and child.name not in _SKIPPED
-    ]
-    return [_text(child.name) for child in folders if not any(_notebooks(child))]
-
-
-def plan(entries: Sequence[Entry], course: Course, unit: Unit | None = None) -> list[Entry]:
-    """Return the entries to grade: those of `unit`, if given. Cannot-be-read ones stay, for their students to be told.
-
-    Raises:
-        ClassroomError: a student handed in two notebooks of one unit; or nothing is left to grade.
-    """
-    chosen: list[Entry] = []
-    seen: dict[tuple[str, str], Path] = {}
-    for entry in entries:
-        try:
-            stem = identify(*read_notebook(read_file(entry.path)), course).stem
-        except Unreadable:
-            stem = ""
-        if unit is not None and stem not in ("", unit.stem):
-            continue
-        if stem and (entry.student, stem) in seen:
-            raise ClassroomError(
-                f"two submissions for student {entry.student} in {stem}: {seen[entry.student, stem]} and {entry.path}; "
-                "nothing was graded: keep the one that counts and start again"
-            )
-        seen[entry.student, stem] = entry.path
-        chosen.append(entry)
-    if not chosen:
-        raise ClassroomError(f"none of the submissions is of unit {unit.stem if unit else ''}")
-    return chosen
-
-
-def new_seed() -> str:
-    """Return a secret for one run's inputs."""
-    return secrets.token_hex(16)
-
-
-def write_report(report: Report, folder: Path) -> Path:
-    """Write one report's JSON and feedback page; return the page's path."""
-    stem = _file_name(f"{report.student}--{report.unit or Path(report.file).stem}")
-    _write(folder / f"{stem}.json", report.model_dump_json(indent=1) + "\n")
-    page = folder / "feedback" / f"{stem}.html"
-    _write(page, render(report))
-    return page
+    handed_in: int
+    works: set[tuple[str, str]]
+    graded: int = 0
+    moves: list[tuple[Outline | None, Outline]] = field(default_factory=list)
 
 
 def grade_class(
     paths: Sequence[Path],
     course: Course,
-    sandbox: Callable[[], Sandbox],
+    book: Gradebook,
+    hire: Hire,
     out: Path,
+    *,
     unit: Unit | None = None,
     seed: str | None = None,
-    progress: Callable[[int, int, str], None] = lambda done, total, student: None,
-) -> list[Report]:
-    """Grade a class and write out/*.json, out/feedback/*.html and out/grades.csv.
+    isolated: bool = True,
+    again: bool = False,
+    publish: bool = True,
+    progress: Progress = lambda done, total, what: None,
+) -> Run:
+    """Grade a class. What has a result already, and depends on nothing that has changed, is not graded again.
 
     Args:
         paths: files or folders: see `find_submissions`.
-        sandbox: starts the sandbox, once the submissions are known to make sense.
-        out: the folder for results; made if missing.
+        hire: gets the workers, once there is something for them to do.
+        out: the folder for out/*.json, out/feedback/*.html and out/grades.csv; made if missing.
         unit: grade this unit only.
-        seed: the run's secret; a fresh one by default.
-        progress: called with (done, total, student) before each submission and once at the end.
+        seed: the secret from which inputs are drawn; the gradebook's own by default.
+        isolated: False runs learners' code without the sandbox.
+        again: grade also what has not changed.
+        publish: False keeps new results aside in the gradebook and writes no file, to see first whose points move.
 
     Raises:
-        ClassroomError: see `find_submissions` and `plan`.
-        SandboxUnavailable: see `Sandbox`.
+        CollectError: the submissions make no sense: see `find_submissions` and `plan`. Nothing was graded.
+        SandboxUnavailable: see `Sandbox`. Nothing was graded.
+        Stopped: the workers, the gradebook or the disk failed, or Ctrl-C was pressed.
     """
-    entries = plan(find_submissions(paths, course.units), course, unit)
+    entries = find_submissions(paths, course.units)
+    progress(0, len(entries), "looking at the submissions")
+    handed_in = plan(entries, course, unit)
+    run = Run(len(handed_in), {(h.student, w) for h in handed_in for w in (h.work, work_of("", h.file))})
+    done = 0
     try:
-        (out / "feedback").mkdir(parents=True, exist_ok=True)
+        assignment = Assignment(
+            str(course.notebooks), str(course.solutions), course.digest, seed or book.seed(), isolated,
+            tuple(str(p.resolve()) for p in (*paths, out)),
+        )  # fmt: skip
+        desk = _Desk(course, book, out, assignment, publish, again, run)
+        if publish:
+            (out / "feedback").mkdir(parents=True, exist_ok=True)
+        to_do = [h for h in handed_in if not desk.settled(h)]
+        done = len(handed_in) - len(to_do)
+        if to_do:
+            progress(done, len(handed_in), "starting workers")
+            with hire(assignment, len(to_do)) as fleet:
+                for job, graded in fleet.grade(desk.jobs(to_do), desk.gave_up):
+                    desk.take(job, graded)
+                    done += 1
+                    progress(done, len(handed_in), job.student)
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped by you; {_kept(done, len(handed_in), book)}") from None
+    except (FleetError, GradebookError) as error:
+        raise Stopped(f"{error}; {_kept(done, len(handed_in), book)}") from None
     except OSError as error:
-        raise ClassroomError(f"{out} cannot be made for the results: {error.strerror}") from None
-    reports: list[Report] = []
-    seed = seed or new_seed()
-    with sandbox() as confined:
-        try:
-            for done, entry in enumerate(entries):
-                progress(done, len(entries), entry.student)
-                try:
-                    data: bytes | Unreadable = read_file(entry.path)
-                except Unreadable as problem:
-                    data = problem
-                report = grade(data, entry.student, course, confined, seed, _text(entry.path.name))
-                write_report(report, out)
-                reports.append(report)
-        finally:
-            if reports:  # also when the run is stopped half way
-                write_csv(reports, out / "grades.csv")
-        progress(len(entries), len(entries), "")
-    return reports
+        place = error.filename or out
+        raise Stopped(f"{place}: {error.strerror or error}; {_kept(done, len(handed_in), book)}") from None
+    finally:
+        if publish:  # also when the run is stopped half way, unless that is for want of a disk to write to
+            with contextlib.suppress(OSError, GradebookError):
+                write_csv(book.outlines(), out / "grades.csv")
+    return run
 
 
-def _text(name: str) -> str:
-    """Return a file's name as text that can be written anywhere; bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def write_report(report: Report, page: str, folder: Path) -> None:
+    """Write one report's JSON and feedback page."""
+    data, html = _paths(folder, report.student, report.unit, report.file)
+    _write(data, report.model_dump_json(indent=1) + "\n")
+    _write(html, page)
+
+
+def remark(
+    book: Gradebook, out: Path, student: str, unit: str, exercise: str, points: int, by: str, reason: str = ""
+) -> Report:
+    """Give a mark, and write anew what shows it. Returns the report with it. Raises GradebookError, OSError."""
+    report = book.give_mark(student, unit, exercise, points, by, reason)
+    (out / "feedback").mkdir(parents=True, exist_ok=True)
+    write_report(report, render(report), out)
+    write_csv(book.outlines(), out / "grades.csv")
+    return report
+
+
+class _Desk:
+    """Decides what must be graded, and files what was."""
+
+    def __init__(
+        self, course: Course, book: Gradebook, out: Path, assignment: Assignment, publish: bool, again: bool, run: Run
+    ) -> None:
+        self._course, self._book, self._out, self._assignment = course, book, out, assignment
+        self._publish, self._again, self._run = publish, again, run
+
+    def settled(self, handed_in: HandIn) -> bool:
+        """Whether there is a result for this submission that still holds. It counts from now on."""
+        if self._again:
+            return False
+        student, work, key = handed_in.student, handed_in.work, self._key(handed_in)
+        stored = self._book.find(student, work, key)
+        if stored is None:
+            return False
+        if not stored.counts:
+            self._note_move(stored.outline)
+            if self._publish:
+                self._book.publish(student, work, key)
+        if self._publish and not (stored.counts and self._written(handed_in)):
+            report = self._book.report(student, work)
+            if report is not None:
+                report = report.marked(self._book.marks(student, report.unit))
+                write_report(report, render(report), self._out)
+        return True
+
+    def jobs(self, handed_in: Sequence[HandIn]) -> Iterator[Job]:
+        """Read each file when its turn comes, for a class does not fit into memory; it may have changed since."""
+        for before in handed_in:
+            now, data = look(before.student, before.path, self._course)
+            previous = None if self._again else self._book.report(now.student, now.work)
+            yield Job(
+                now.student, now.stem, now.file, self._key(now), data, now.problem, pack(previous) if previous else None
+            )
+
+    def take(self, job: Job, graded: Graded) -> None:
+        """File a result: the pages first, so that what is in the gradebook is sure to have them."""
+        report, page = graded.read()
+        marks = self._book.marks(report.student, report.unit)
+        if marks:
+            page = render(report.marked(marks))
+        if self._publish:
+            write_report(report.marked(marks), page, self._out)
+        # What failed by our own fault is tried again the next time.
+        key = "" if report.broken else job.key
+        outline = Outline.of(report.marked(marks))
+        self._note_move(outline)
+        self._book.save(key, report, counts=self._publish)
+        self._run.graded += 1
+
+    def gave_up(self, job: Job, why: str) -> Graded:
+        """Report on a job that no worker could do."""
+        unit = self._course.units.get(job.unit)
+        sentence = f"the grader itself failed on this notebook, which is not your fault: {why}"
+        report = ungraded(unit, State.FAILED, sentence, self._assignment.isolated, self._assignment.seed)
+        digest = hashlib.sha256(job.data).hexdigest() if job.data is not None else ""
+        return Graded.of(report.model_copy(update={"student": job.student, "file": job.file, "digest": digest}))
+
+    def _key(self, handed_in: HandIn) -> str:
+        """Return the digest of all that a report depends on."""
+        unit = self._course.units.get(handed_in.stem)
+        return digests.combine(
+            unit.digest if unit else digests.engine(),
+            handed_in.digest,
+            handed_in.problem,
+            self._assignment.seed,
+            repr((self._assignment.isolated, Limits())),
+        )
+
+    def _note_move(self, after: Outline) -> None:
+        before = self._book.outline(after.student, after.work)
+        if before is None or [(e.name, e.points) for e in before.exercises] != [
+            (e.name, e.points) for e in after.exercises
+        ]:
+            self._run.moves.append((before, after))
+
+    def _written(self, handed_in: HandIn) -> bool:
+        return all(p.exists() for p in _paths(self._out, handed_in.student, handed_in.stem, handed_in.file))
+
+
+def _kept(done: int, total: int, book: Gradebook) -> str:
+    return f"{done} of {total} are in the gradebook {book.name}, and the same command goes on from there"
+
+
+def _paths(folder: Path, student: str, unit: str, file: str) -> tuple[Path, Path]:
+    stem = _file_name(f"{student}--{unit or Path(file).stem}")
+    return folder / f"{stem}.json", folder / "feedback" / f"{stem}.html"
 
 
 def _file_name(text: str) -> str:

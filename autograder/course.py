@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from autograder import digests
 from autograder.cells import KEY, Cell, Role, read_cell
 from autograder.checks import Check, Exercise, collect_checks, collect_exercises, load_module
 from autograder.mistakes import Entry, KnownMistake, collect_bank
@@ -139,6 +140,34 @@ class Unit:
         return _read_manifest(self.graded_manifest_path) if self.solutions else self.manifest
 
     @cached_property
+    def exercise_digests(self) -> dict[str, str]:
+        """For each exercise, the digest of all that its verdict depends on, the submission left out."""
+        public = self.notebooks / "checks" / f"{self.stem}.py"
+        graded = self.solutions and self.solutions / "checks" / f"{self.stem}.py"
+        common = [digests.engine(), digests.packages_in(self.notebooks)]
+        common += [digests.code(c.source) for c in self.solution_cells if c.role in (Role.SETUP, Role.EXERCISE)]
+        common += [c.source for c in self.release if c.role is Role.SETUP]
+        stubs = {c.name: c.source for c in self.release if c.role is Role.EXERCISE}
+        own = {
+            e.name: digests.combine(
+                *common,
+                digests.checks_of(public, e.name),
+                digests.checks_of(graded, e.name),
+                repr((e.name, e.forbids, e.uses)),
+                stubs.get(e.name, ""),
+                *(m.model_dump_json() for m in self.graded_manifest.mistakes if m.exercise == e.name),
+            )
+            for e in self.exercises
+        }
+        return digests.transitive(own, {e.name: e.uses for e in self.exercises})
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of all that a submission's report depends on, the submission left out."""
+        cells = [repr((c.id, c.role, c.name, c.source)) for c in self.release if c.role is not Role.OTHER]
+        return digests.combine(*self.exercise_digests.values(), str(self.about.get("title", "")), *cells)
+
+    @cached_property
     def about(self) -> Mapping[str, Any]:
         """The unit's title, technique, paper and minutes, from the notebook's metadata."""
         document = json.loads(self.release_path.read_text(encoding="utf-8"))
@@ -193,6 +222,11 @@ class Course:
         raise CourseError(
             f"no course was found around {here}: work in the course's folder, or name its notebooks with --notebooks"
         )
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of all that grading depends on; two machines that have the same give the same marks."""
+        return digests.combine(*(unit.digest for unit in self.units.values()))
 
     def unit(self, stem: str) -> Unit:
         """Return a unit by its stem. Raises CourseError."""

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autograder import digests
 from autograder import source as static
 from autograder.cells import Role
 from autograder.checks import Check, Exercise, Outcome, Status, fingerprint, run_check
 from autograder.course import Course, Unit
 from autograder.mistakes import diagnose
-from autograder.report import CheckReport, Diagnosis, ExerciseReport, Report, State, WrittenReport
+from autograder.report import CheckReport, Diagnosis, ExerciseReport, Report, State, WrittenReport, standing
 from autograder.sandbox import Sandbox
 from autograder.sandbox.launch import out_of_time
 from autograder.student import Student, StudentError, StudentGone
@@ -28,7 +29,13 @@ MOST_LOST_CELLS = 4
 
 
 def grade(
-    data: bytes | Unreadable, student: str, course: Course, sandbox: Sandbox, seed: str, file: str = ""
+    data: bytes | Unreadable,
+    student: str,
+    course: Course,
+    sandbox: Sandbox,
+    seed: str,
+    file: str = "",
+    previous: Report | None = None,
 ) -> Report:
     """Grade one submission.
 
@@ -38,6 +45,8 @@ def grade(
         sandbox: where its code runs.
         seed: the run's secret.
         file: its name, for the report.
+        previous: an earlier report on the same student's work, whose verdicts are kept where nothing they depend on has
+            changed.
 
     Returns:
         A report in every case: what cannot be graded says why.
@@ -49,16 +58,16 @@ def grade(
             raise data
         cells, metadata = read_notebook(data)
         named = identify(cells, metadata, course)
-        report = _Examination(align(cells, named), sandbox, seed).report()
+        report = _Examination(align(cells, named), sandbox, seed, previous).report()
     except Unreadable as problem:
-        report = _ungraded(named, State.UNREADABLE, str(problem), sandbox, seed)
+        report = ungraded(named, State.UNREADABLE, str(problem), sandbox.isolated, seed)
     # A fault of ours, or a trick we do not know: this submission's instructor should look, and the class goes on.
     except Exception as error:
         sandbox.end()
         sentence = (
             f"the grader itself failed on this notebook, which is not your fault: {type(error).__name__}: {error}"
         )
-        report = _ungraded(named, State.FAILED, sentence[:500], sandbox, seed)
+        report = ungraded(named, State.FAILED, sentence[:500], sandbox.isolated, seed)
     return report.model_copy(
         update={
             "student": student,
@@ -69,7 +78,8 @@ def grade(
     )
 
 
-def _ungraded(unit: Unit | None, state: State, sentence: str, sandbox: Sandbox, seed: str) -> Report:
+def ungraded(unit: Unit | None, state: State, sentence: str, isolated: bool, seed: str) -> Report:
+    """Return the report on work that got no verdict, and why."""
     worth = unit.manifest.worth.values() if unit else ()
     return Report(
         student="",
@@ -79,7 +89,7 @@ def _ungraded(unit: Unit | None, state: State, sentence: str, sandbox: Sandbox, 
         points=0,
         max_points=sum(w.public + w.graded for w in worth),
         sentence=sentence,
-        isolated=sandbox.isolated,
+        isolated=isolated,
         seed=seed,
     )
 
@@ -89,6 +99,8 @@ class _Examination:
     """The grading of one submission.
 
     Attributes:
+        previous: the report whose verdicts are kept where they still hold.
+        ran: whether any code was run.
         failed: what went wrong when a cell was run, by label.
         skipped: labels of cells that ended the process, which are not run again.
     """
@@ -96,6 +108,8 @@ class _Examination:
     submission: Submission
     sandbox: Sandbox
     seed: str
+    previous: Report | None = None
+    ran: bool = False
     failed: dict[str, str] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     replaced: tuple[str, ...] = ()
@@ -109,13 +123,20 @@ class _Examination:
     def report(self) -> Report:
         exercises: list[ExerciseReport] = []
         self.ends_at = time.monotonic() + self.sandbox.limits.total_s
+        known = {e.key: e for e in self.previous.exercises if e.key} if self.previous else {}
         try:
             for exercise in self.unit.exercises:
-                exercises.append(self._exercise(exercise, {e.name: e for e in exercises}))
+                key = self._key(exercise)
+                verdict = known.get(key) or self._exercise(exercise, {e.name: e for e in exercises})
+                # What was our own fault is worth another try.
+                broken = any(c.status is Status.BROKEN for c in verdict.checks)
+                exercises.append(verdict.model_copy(update={"key": "" if broken else key}))
         finally:
             self.sandbox.end()
         points, most = sum(e.points for e in exercises), sum(e.max_points for e in exercises)
-        solved = sum(e.points == e.max_points for e in exercises)
+        notes = [*dict.fromkeys(self.submission.notes), *self._other_failures()]
+        if self.previous and not self.ran and {e.key for e in exercises} <= known.keys():
+            notes = self.previous.notes  # of the run that these verdicts come from
         return Report(
             student="",
             unit=self.unit.stem,
@@ -123,15 +144,26 @@ class _Examination:
             state=State.GRADED,
             points=points,
             max_points=most,
-            sentence=f"{points} of {most} points, {solved} of {len(exercises)} exercises solved",
+            sentence=standing(exercises, points, most),
             isolated=self.sandbox.isolated,
             seed=self.seed,
-            notes=[*dict.fromkeys(self.submission.notes), *self._other_failures()],
+            notes=notes,
             unusual=self._unusual(),
             exercises=exercises,
             written=[WrittenReport(question=w.name, answered=w.found is not Found.MISSING and not w.untouched, answer=w.source)
                      for w in self.submission.written.values()],
         )  # fmt: skip
+
+    def _key(self, exercise: Exercise) -> str:
+        """Return the digest of all that the verdict on an exercise depends on."""
+        answer = self.submission.answers[exercise.name]
+        return digests.combine(
+            self.unit.exercise_digests[exercise.name],
+            self.seed,
+            repr((self.sandbox.isolated, self.sandbox.limits)),
+            repr((answer, [self.submission.answers[name] for name in exercise.uses])),
+            *(repr(program) for program in self.submission.programs),
+        )
 
     # -- one exercise ------------------------------------------------------------------------------------------------
 
@@ -200,6 +232,7 @@ class _Examination:
         while self.student is None:
             if time.monotonic() >= self.ends_at:
                 raise out_of_time(self.sandbox.limits)
+            self.ran = True
             process = self.sandbox.open()
             process.ends_at = self.ends_at
             process.stand_ins = {name: getattr(self.unit.reference, name) for name in self.replaced}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from pydantic import BaseModel, Field
@@ -48,6 +49,17 @@ class Diagnosis(BaseModel):
     explanation: str
 
 
+class Mark(BaseModel):
+    """Points that a person gave, in place of the judge's."""
+
+    points: int
+    judged: int = Field(description="The points that the judge gave.")
+    by: str
+    reason: str = ""
+    given_at: str = Field(default="", description="When, in UTC, as ISO 8601.")
+    digest: str = Field(default="", description="SHA-256 of the submission it was given for.")
+
+
 class ExerciseReport(BaseModel):
     """One exercise."""
 
@@ -62,6 +74,8 @@ class ExerciseReport(BaseModel):
     library: list[str] = Field(default=[], description="Library versions of the technique that the answer calls.")
     stand_ins: list[str] = Field(default=[], description="Exercises for which a right version stood in.")
     source: str = Field(default="", description="The learner's cell.")
+    mark: Mark | None = Field(default=None, description="Set where a person gave the points.")
+    key: str = Field(default="", description="Digest of all that this verdict depends on; while it lasts, it stands.")
 
 
 class WrittenReport(BaseModel):
@@ -101,6 +115,21 @@ class Report(BaseModel):
     exercises: list[ExerciseReport] = []
     written: list[WrittenReport] = []
 
+    def marked(self, marks: Mapping[str, Mark]) -> Report:
+        """Return this report with the points that a person gave, by exercise."""
+        if not any(e.name in marks for e in self.exercises):
+            return self
+        exercises = [
+            e.model_copy(update={"points": m.points, "mark": m.model_copy(update={"judged": e.points})})
+            if (m := marks.get(e.name))
+            else e
+            for e in self.exercises
+        ]
+        earned = sum(e.points for e in exercises)
+        return self.model_copy(
+            update={"exercises": exercises, "points": earned, "sentence": standing(exercises, earned, self.max_points)}
+        )
+
     @property
     def broken(self) -> list[str]:
         """What failed to run for no fault of the learner's."""
@@ -109,3 +138,9 @@ class Report(BaseModel):
         return [
             f"{e.name}.{c.name}: {c.message}" for e in self.exercises for c in e.checks if c.status is Status.BROKEN
         ]
+
+
+def standing(exercises: Sequence[ExerciseReport], points: int, max_points: int) -> str:
+    """Say in a sentence how a submission stands."""
+    solved = sum(e.points == e.max_points for e in exercises)
+    return f"{points} of {max_points} points, {solved} of {len(exercises)} exercises solved"

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from autograder.classbook import class_table, first_thing, mistake_groups, write_csv
+from autograder.outline import Outline
 from autograder.report import Diagnosis, Report, WrittenReport
 from tests.reports import CONTROLS, HOSTILE, exercise, report, saying, unreadable
 
@@ -17,14 +18,14 @@ PER_ELEMENT = Diagnosis(mistake="per_element", explanation="The mask is drawn fo
 
 
 def read(reports: list[Report], path: Path) -> list[dict[str, str]]:
-    write_csv(reports, path)
+    write_csv(map(Outline.of, reports), path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def shown(reports: list[Report], width: int = 120) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    console.print(class_table(reports))
+    console.print(class_table(map(Outline.of, reports)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -61,8 +62,8 @@ def test_csv_has_a_row_a_submission_and_a_column_an_exercise(tmp_path: Path) -> 
 
 def test_csv_is_read_as_utf_8_by_spreadsheets_and_is_the_same_every_time(tmp_path: Path) -> None:
     reports = [report("Zoë", exercise()), report("田中", exercise())]
-    write_csv(reports, tmp_path / "a.csv")
-    write_csv(list(reversed(reports)), tmp_path / "b.csv")
+    write_csv(map(Outline.of, reports), tmp_path / "a.csv")
+    write_csv(map(Outline.of, reversed(reports)), tmp_path / "b.csv")
     data = (tmp_path / "a.csv").read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
     assert data == (tmp_path / "b.csv").read_bytes()
@@ -106,12 +107,12 @@ def test_table_fits_and_shows_what_matters(width: int) -> None:
 
 def test_the_first_thing_to_know_is_about_the_first_exercise_not_solved() -> None:
     broken = exercise("Layer", 0, 9, sentence="Your cell Layer stopped with NameError: name 'x'")
-    assert first_thing(report("ada", exercise(), broken)) == broken.sentence
-    assert first_thing(report("ada", exercise(points=1), broken)) == "channel_mask: something is off"
+    assert first_thing(Outline.of(report("ada", exercise(), broken))) == broken.sentence
+    assert first_thing(Outline.of(report("ada", exercise(points=1), broken))) == "channel_mask: something is off"
     known = exercise(points=1, diagnosis=PER_ELEMENT)
-    assert first_thing(report("ada", known)) == "per_element: The mask is drawn for each pixel."
-    assert first_thing(report("ada", exercise())) == "all solved"
-    assert first_thing(unreadable()) == "the file is not valid JSON"
+    assert first_thing(Outline.of(report("ada", known))) == "per_element: The mask is drawn for each pixel."
+    assert first_thing(Outline.of(report("ada", exercise()))) == "all solved"
+    assert first_thing(Outline.of(unreadable())) == "the file is not valid JSON"
 
 
 def test_a_bar_is_full_for_all_points_only() -> None:
@@ -129,7 +130,7 @@ def test_mistakes_are_grouped_by_unit_the_most_frequent_first() -> None:
         report("ada", exercise("accuracy"), unit="00_start_here"),
         unreadable(),
     ]
-    assert mistake_groups(reports) == [
+    assert mistake_groups(map(Outline.of, reports)) == [
         "3 of 6 made this mistake in channel_mask (per_element): The mask is drawn for each pixel.",
         "2 of 6 made this mistake in channel_mask (no_scale): Nothing is rescaled.",
     ]

@@ -26,7 +26,9 @@ def run(mini: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("COLUMNS", "200")
 
     def invoke(*arguments: str | Path) -> Result:
-        options = [] if "--notebooks" in arguments else ["--notebooks", mini.notebooks]
+        options: list[str | Path] = [] if "--notebooks" in arguments else ["--notebooks", mini.notebooks]
+        if arguments[0] in ("grade", "diff") and "--workers" not in arguments:
+            options += ["--workers", "0"]  # what a cluster adds is in test_fleet
         return CliRunner().invoke(app, [str(a) for a in (*arguments, *options)])
 
     return invoke

@@ -14,6 +14,7 @@ from autograder import judge
 from autograder.classbook import mistake_groups, write_csv
 from autograder.course import Course
 from autograder.feedback import render
+from autograder.outline import Outline
 from autograder.report import ExerciseReport, Report, State
 from autograder.sandbox import Sandbox
 from tests import sample_class
@@ -93,7 +94,7 @@ def test_pages_csv_and_json_hold_no_live_text(graded: Grade, tmp_path: Path) -> 
         Page(html)  # fails at whatever could come alive
         assert SEED not in html
         assert Report.model_validate_json(report.model_dump_json()) == report
-    write_csv(reports, tmp_path / "grades.csv")
+    write_csv(map(Outline.of, reports), tmp_path / "grades.csv")
     with (tmp_path / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))
     assert len(rows) == len(CLASS) + 1
@@ -101,7 +102,7 @@ def test_pages_csv_and_json_hold_no_live_text(graded: Grade, tmp_path: Path) -> 
 
 
 def test_the_same_mistake_is_grouped(graded: Grade) -> None:
-    lines = mistake_groups(graded(s) for s in CLASS)
+    lines = mistake_groups(Outline.of(graded(s)) for s in CLASS)
     assert any("MaskPerElement" in line and line.startswith("2 of ") for line in lines)
 
 

@@ -1,0 +1,131 @@
+"""What a verdict depends on, as digests: while none of it changes, nothing is graded again.
+
+Python is compared by its syntax tree, so that a comment or a line break is no change; data by its bytes.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_BESIDE = {
+    "__main__", "build", "classbook", "classroom", "cli", "collect", "feedback", "fleet", "gradebook", "interactive",
+    "outline", "verdict", "worker",
+}  # fmt: skip
+"""Modules of the engine that no verdict depends on; a test holds the judge to importing none of them."""
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "msgpack")
+
+
+def combine(*parts: str | bytes) -> str:
+    """Return the SHA-256 of a sequence of texts; where one ends and the next begins counts."""
+    whole = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        whole.update(len(data).to_bytes(8, "big") + data)
+    return whole.hexdigest()
+
+
+@functools.cache
+def engine() -> str:
+    """Return the digest of what judges in every course: this package, Python and the packages that compute."""
+    package = Path(__file__).resolve().parent
+    files = [p for p in sorted(package.rglob("*.py")) if p.stem not in _BESIDE]
+    return combine(
+        platform.python_version(),
+        *(f"{name} {_version(name)}" for name in _PACKAGES),
+        *(part for p in files for part in (p.relative_to(package).as_posix(), code(p.read_text(encoding="utf-8")))),
+    )
+
+
+def code(source: str) -> str:
+    """Return Python source without what does not matter to it; source that does not parse, as it is."""
+    try:
+        return ast.dump(ast.parse(source))
+    except (SyntaxError, ValueError, RecursionError):
+        return source
+
+
+def checks_of(path: Path | None, exercise: str) -> str:
+    """Return what an exercise's checks consist of in a check module: themselves, and what of the module they mention.
+
+    Imports and bare statements count for every exercise. EXERCISES, the declarations of all, does not.
+    """
+    if path is None or not path.exists():
+        return ""
+    body = [n for n in _parse(path).body if "EXERCISES" not in _defined(n)]
+    wanted = [_exercise_of(node) == exercise or not _defined(node) for node in body]
+    names: set[str] = set()
+    while True:
+        more = set().union(*(_mentioned(node) for node, taken in zip(body, wanted, strict=True) if taken)) - names
+        if not more:
+            break
+        names |= more
+        wanted = [taken or bool(_defined(node) & names) for node, taken in zip(body, wanted, strict=True)]
+    return ast.dump(ast.Module([node for node, taken in zip(body, wanted, strict=True) if taken], []))
+
+
+def packages_in(folder: Path) -> str:
+    """Return the digest of the Python packages in a folder, their data included."""
+    files = [
+        path
+        for package in sorted(p.parent for p in folder.glob("*/__init__.py"))
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    return combine(*(part for p in files for part in (p.relative_to(folder).as_posix(), p.read_bytes())))
+
+
+def transitive(own: dict[str, str], uses: dict[str, Sequence[str]]) -> dict[str, str]:
+    """Return each exercise's digest joined with those of the exercises it builds on, by name."""
+
+    def reached(name: str, seen: frozenset[str] = frozenset()) -> Iterable[str]:
+        for used in uses.get(name, ()):
+            if used in own and used not in seen:
+                yield own[used]
+                yield from reached(used, seen | {used})
+
+    return {name: combine(digest, *sorted(set(reached(name, frozenset({name}))))) for name, digest in own.items()}
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    """Return the names that a statement of a module defines. An import defines none: each counts for all."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+    return set()
+
+
+def _mentioned(node: ast.stmt) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _exercise_of(node: ast.stmt) -> str | None:
+    """Return the exercise that a statement is a check of, or None."""
+    for decorator in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "check":
+            first = decorator.args[0] if decorator.args else None
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                return first.value
+    return None
+
+
+def _parse(path: Path) -> ast.Module:
+    """Parse a module and take its docstring away."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if ast.get_docstring(tree) is not None:
+        del tree.body[0]
+    return tree
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"

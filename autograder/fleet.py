@@ -1,0 +1,216 @@
+"""Workers that grade side by side: a Dask cluster, local or somebody else's; or this process alone.
+
+Whatever becomes of a worker, each job ends in exactly one result or in a sentence. A worker that dies is replaced and its
+job done again. A job that takes its worker with it twice, the second time with nothing else under way, is given up, and
+its report says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from autograder.worker import Assignment, Graded, Job, OtherCourse, Worker, grade_here, prepare_here
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+_AHEAD = 2
+"""Jobs under way for each worker: one that it does, one that waits there, so that it is never idle."""
+_DASK = {
+    "distributed.scheduler.allowed-failures": 0,  # a job whose worker died comes back to us: see `_OnDask.grade`
+    "distributed.admin.low-level-log-length": 100,  # what happened to each job, which nobody will read
+    "distributed.admin.system-monitor.log-length": 100,
+    "distributed.admin.large-graph-warning-threshold": "1GB",  # a submission is at most submission.MAX_BYTES
+    "distributed.comm.timeouts.connect": "10s",
+    "distributed.scheduler.http.routes": [],  # no pages: they would be open to everybody on this machine
+    "distributed.worker.http.routes": [],
+}
+
+
+class FleetError(Exception):
+    """The workers cannot be had, or are gone; the message says why and what to do."""
+
+
+_FIRST_WORKER_S, _READY_S = 30, 180
+
+GaveUp = Callable[[Job, str], Graded]
+"""Makes the report on a job that could not be done, and the reason."""
+
+
+class Fleet(Protocol):
+    """Something that grades jobs: see `in_process` and `on_dask`."""
+
+    def grade(self, jobs: Iterable[Job], gave_up: GaveUp) -> Iterator[tuple[Job, Graded]]:
+        """Yield each job with its result, as they come. Jobs are taken as there is room for them.
+
+        Raises:
+            FleetError: the workers are gone. What was yielded before stands.
+        """
+        ...
+
+
+class _InProcess:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def grade(self, jobs: Iterable[Job], gave_up: GaveUp) -> Iterator[tuple[Job, Graded]]:
+        for job in jobs:
+            yield job, self._worker.grade(job)
+
+
+class _OnDask:
+    def __init__(self, client: Client, assignment: Assignment, place: str) -> None:
+        self._client, self._assignment, self._place = client, assignment, place
+        self._prepare()
+
+    def grade(self, jobs: Iterable[Job], gave_up: GaveUp) -> Iterator[tuple[Job, Graded]]:
+        suspects: list[Job] = []
+        waiting = iter(jobs)
+        for job, graded in self._run(waiting, self._room):
+            if graded is None:
+                suspects.append(job)
+            else:
+                yield job, graded
+        # Of the jobs that a dead worker had, one may have killed it. Now each is alone, so that there is no doubt.
+        for job, graded in self._run(iter(suspects), lambda: 1):
+            yield job, graded or gave_up(job, "the process that graded it was killed, twice; is there enough memory?")
+
+    def _room(self) -> int:
+        """Return how many jobs may be under way. Workers come and go."""
+        return _AHEAD * max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+
+    def _run(self, jobs: Iterator[Job], room: Callable[[], int]) -> Iterator[tuple[Job, Graded | None]]:
+        """Yield each job and its result, or None if its worker died."""
+        from distributed import as_completed
+
+        under_way: dict[Future[Graded], Job] = {}
+        done = as_completed(loop=self._client.loop)
+        more = True
+        while more or under_way:
+            while more and len(under_way) < room():
+                job = next(jobs, None)
+                if job is None:
+                    more = False
+                    break
+                future = self._client.submit(grade_here, self._assignment, job, pure=False)
+                under_way[future] = job
+                done.add(future)
+            if under_way:
+                future = next(done)
+                yield under_way.pop(future), self._result(future)
+
+    def _result(self, future: Future[Graded]) -> Graded | None:
+        from distributed import CancelledError, KilledWorker
+
+        try:
+            result: Graded = future.result()
+            return result
+        except KilledWorker:
+            return None
+        except CancelledError:
+            raise FleetError(f"the Dask scheduler at {self._place} is gone") from None
+        except OtherCourse as other:
+            raise FleetError(_other_course(self._place, other)) from None
+        finally:
+            future.release()
+
+    def _prepare(self) -> None:
+        """Have every worker open its course and its sandbox, before it is given work."""
+        try:
+            self._client.wait_for_workers(1, timeout=_FIRST_WORKER_S)
+        except TimeoutError:
+            raise FleetError(
+                f"the Dask scheduler at {self._place} has no workers: start some with `dask worker {self._place} "
+                "--nthreads 1`, in the course's folder"
+            ) from None
+        stale = [address for address, said in self._ask_all() if said]
+        if stale:
+            self._client.restart_workers(stale)
+            if any(said for _, said in self._ask_all()):
+                raise FleetError(_other_course(self._place, OtherCourse("it could not be started anew")))
+
+    def _ask_all(self) -> list[tuple[str, str]]:
+        """Run `prepare_here` on every worker; return (address, answer) pairs."""
+        addresses = list(self._client.scheduler_info(n_workers=-1)["workers"])
+        asked = [(a, self._client.submit(prepare_here, self._assignment, workers=[a], pure=False)) for a in addresses]
+        answers = []
+        for address, future in asked:
+            try:
+                answers.append((address, future.result(timeout=_READY_S)))
+            except TimeoutError:  # it is gone, or busy for somebody else; should it come back, `grade_here` asks again
+                continue
+            except OtherCourse as other:
+                raise FleetError(_other_course(f"worker {address}", other)) from None
+        return answers
+
+
+def _other_course(place: str, other: OtherCourse) -> str:
+    return (
+        f"{place} has another course, engine or package than this machine ({other}): give it the same folder and "
+        "requirements, restart it, then run the same command again"
+    )
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def in_process(assignment: Assignment) -> Iterator[Fleet]:
+    """Grade in this process, one job after the other: to see with a debugger what a worker does.
+
+    Raises:
+        SandboxUnavailable: see `Sandbox`.
+    """
+    with Worker(assignment) as worker:
+        yield _InProcess(worker)
+
+
+@contextmanager
+def on_dask(assignment: Assignment, workers: int | None = None, scheduler: str | None = None) -> Iterator[Fleet]:
+    """Grade on a Dask cluster.
+
+    Args:
+        workers: start this many on this machine; one a core by default.
+        scheduler: the address of a scheduler that is there, such as tcp://host:8786, in place of workers of our own.
+
+    Raises:
+        FleetError: no scheduler or no worker answers, or a worker's course is not the same.
+        SandboxUnavailable: a worker cannot isolate learners' code.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said in a sentence of ours
+    with dask.config.set(_DASK):
+        if scheduler is not None:
+            try:
+                client = Client(scheduler, timeout="10s", set_as_default=False)
+            except (OSError, ValueError) as error:
+                raise FleetError(
+                    f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, or leave "
+                    "--scheduler out to use this machine"
+                ) from None
+            with client:
+                yield _OnDask(client, assignment, scheduler)
+            return
+        # TLS with certificates made for this run: without, whoever has an account here could send workers code of theirs.
+        with (
+            LocalCluster(
+                n_workers=workers or cores(),
+                threads_per_worker=1,
+                memory_limit=None,
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                security=True,
+                protocol="tls",
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield _OnDask(client, assignment, "this machine")

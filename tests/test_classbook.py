@@ -47,7 +47,7 @@ def test_csv_has_a_row_a_submission_and_a_column_an_exercise(tmp_path: Path) -> 
     assert list(rows[0]) == [
         "student", "unit", "points", "max_points", "percent", "00_start_here.accuracy", "03_spatial_dropout.channel_mask",
         "03_spatial_dropout.SpatialDropout2d", "written_answered", "state", "sentence",
-        "mistakes", "attention",
+        "mistakes", "attention", "marked",
     ]  # fmt: skip
     assert [(r["student"], r["unit"]) for r in rows] == [
         ("ada", "00_start_here"), ("ada", "03_spatial_dropout"), ("bo", ""), ("zoe", "03_spatial_dropout"),

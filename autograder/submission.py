@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -14,8 +16,14 @@ from autograder.course import Course, Unit
 
 MAX_BYTES = 32 << 20
 """A notebook with its figures has a few MB. Larger files are refused unread."""
+MAX_VALUES = 2_000_000
+"""Lists, maps, numbers and texts in a notebook. Each takes some 60 bytes once read, however few it has in the file."""
 MAX_CELLS, MAX_CODE = 2_000, 400_000
 """Cells, and characters of code: several times what any unit's notebook has. Reading takes time and memory in proportion."""
+
+
+_READS, _BETWEEN_READS_S = 4, 0.1
+"""A file that somebody is writing is read this many times, with ever longer waits."""
 
 
 class Unreadable(Exception):
@@ -64,17 +72,28 @@ class Submission:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the file's bytes. Raises Unreadable when it is too large or cannot be read."""
+    """Return the file's bytes, all of one version of it.
+
+    Raises:
+        Unreadable: it is too large, cannot be read, or is being written all the while.
+    """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise Unreadable(
-                f"the file has {size / 2**20:.0f} MB and the limit is {MAX_BYTES >> 20} MB: clear its outputs "
-                "(Edit → Clear Outputs of All Cells), save and hand it in again"
-            )
-        return path.read_bytes()
+        for attempt in range(_READS):
+            time.sleep(attempt * _BETWEEN_READS_S)
+            with path.open("rb") as file:
+                before = os.fstat(file.fileno())
+                if before.st_size > MAX_BYTES:
+                    raise Unreadable(
+                        f"the file has {before.st_size / 2**20:.0f} MB and the limit is {MAX_BYTES >> 20} MB: clear its "
+                        "outputs (Edit → Clear Outputs of All Cells), save and hand it in again"
+                    )
+                data = file.read(MAX_BYTES + 1)
+                after = os.fstat(file.fileno())
+            if len(data) == before.st_size and before.st_mtime_ns == after.st_mtime_ns:
+                return data
     except OSError as error:
         raise Unreadable(f"the file could not be read: {error.strerror or error}") from None
+    raise Unreadable("the file changed while it was read, time and again: grade it when nobody writes to it any more")
 
 
 def read_notebook(data: bytes) -> tuple[list[Cell], dict[str, Any]]:
@@ -86,6 +105,12 @@ def read_notebook(data: bytes) -> tuple[list[Cell], dict[str, Any]]:
     advice = "open it in Jupyter, save it and hand it in again"
     if not data.strip():
         raise Unreadable("the file is empty: save your notebook in Jupyter and hand it in again")
+    # Of JSON, text in quotes included: an upper bound, found without reading it.
+    if sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
+        raise Unreadable(
+            f"the file holds more than {MAX_VALUES // 10**6} million values: clear its outputs (Edit → Clear Outputs of All "
+            "Cells), save and hand it in again"
+        )
     try:
         document = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:

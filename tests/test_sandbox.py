@@ -202,6 +202,21 @@ def test_answers_nobody_asked_for_are_not_taken(box: Sandbox) -> None:
     assert gone.value.code == "protocol"
 
 
+def test_a_right_version_that_stands_in_tosses_coins_of_its_own(box: Sandbox) -> None:
+    """What the judge will draw is not to be told from what a learner is shown."""
+    process = box.open()
+    process.stand_ins = {"coins": torch.rand}
+    student = Student(process)
+    torch.manual_seed(1)
+    state, foreseen = torch.get_rng_state(), torch.rand(8)
+    torch.manual_seed(1)
+    student.replace("coins")
+    first, second = student.coins(8), student.coins(8)
+    assert not torch.equal(first, second)
+    assert not set(first.tolist()) & set(foreseen.tolist())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_the_warm_process_may_die_and_the_next_submission_is_served(mini: Course) -> None:
     with Sandbox([mini.notebooks], [], ["torch"]) as box:
         assert attempt(box, "import torch") == "ok"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import importlib.util
 import json
 import math
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
 from autograder import wire
 from autograder.probes import Message
@@ -299,7 +301,7 @@ class StudentProcess:
         if function is None or type(args) is not list or type(kwargs) is not dict or self._asked > self.MAX_ASKED:
             raise StudentGone("protocol", "the code asked the judge for something it does not offer")
         try:
-            with _memory_limited(self.MAX_ASKED_MEMORY):
+            with _memory_limited(self.MAX_ASKED_MEMORY), _other_coins(self._asked):
                 return wire.encode({"value": function(*args, **kwargs)})
         # Whatever the reference says of a learner's arguments is for the learner.
         except Exception as error:
@@ -353,6 +355,21 @@ def _obituary(status: int) -> StudentGone:
 def out_of_time(limits: Limits) -> StudentGone:
     """Say that a submission has had all the time it may have."""
     return StudentGone("budget", f"the {limits.total_s:g} seconds for one submission were used up before this check")
+
+
+@contextlib.contextmanager
+def _other_coins(number: int) -> Iterator[None]:
+    """Keep the judge's random numbers from a learner: draw others, and go on afterwards as if none had been drawn.
+
+    With thresholds of their choice learners could read off what a stand-in drew, and work out what a reference will draw.
+    """
+    state = torch.get_rng_state()
+    digest = hashlib.sha256(state.numpy().tobytes() + number.to_bytes(8, "big")).digest()
+    torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
 
 
 @contextlib.contextmanager

@@ -4,10 +4,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
+PEERS  := .bench
+SIZE   ?= 10000
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab build lint nbval pytest clean
+.PHONY: help demo test lab build lint nbval pytest bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,8 +40,11 @@ nbval: $(VENV)/.ready-dev  ## run every notebook: solutions compared, unsolved o
 pytest: $(VENV)/.ready-dev  ## the tests of the engine and the course
 	$(BIN)/python -m pytest tests
 
-clean:  ## remove the virtual environment and the demo's results
-	rm -rf $(VENV) $(DEMO)
+bench: $(VENV)/.ready-dev $(PEERS)/nbgrader/.ready $(PEERS)/otter/.ready  ## measure speed and memory beside nbgrader and Otter (SIZE=10000)
+	$(BIN)/python -m tests.benchmarks --size $(SIZE) --environments $(PEERS)
+
+clean:  ## remove the virtual environments and the demo's results
+	rm -rf $(VENV) $(PEERS) $(DEMO)
 
 $(VENV)/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -53,4 +58,12 @@ $(VENV)/.ready: requirements.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
 	$(PIP) install --quiet -r requirements-dev.txt
+	@touch $@
+
+# The peers' pins are not ours, so each lives by itself; the course is there too, for its notebooks import it.
+$(PEERS)/%/.ready: tests/benchmarks/requirements-%.txt | $(VENV)/bin/python
+	rm -rf $(@D)
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -e .
 	@touch $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ KINDS = (
 nearly so, as in a class; and eight submissions are as varied as eight hundred, so that slow peers can grade eight."""
 
 Notebook = dict[str, Any]
+_borrowed = cache(from_bank)  # it reads the whole bank each time
 
 
 def released(unit: Unit, short: bool) -> Notebook:
@@ -70,7 +72,7 @@ def answer(unit: Unit, exercise: str, kind: str, chance: random.Random) -> str:
     if kind == "solution":
         return solutions(unit)[exercise]
     entries = [e.name for e in unit.bank if e.exercise == exercise and e.wrong is (kind == "mistake")]
-    return from_bank(unit, chance.choice(entries), exercise)
+    return _borrowed(unit, chance.choice(entries), exercise)
 
 
 def write_class(unit: Unit, folder: Path, seats: int, short: bool) -> list[Path]:

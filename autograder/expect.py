@@ -185,9 +185,11 @@ def tensor(
     if dtype is not None and value.dtype != dtype:
         got = str(value.dtype).removeprefix("torch.")
         raise Failure(f"dtype:{got}", f"{what} should keep the dtype {dtype}, got {value.dtype}")
-    if finite and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+    if finite and value.is_floating_point() and not bool((sound := torch.isfinite(value)).all()):
         kind = "NaN" if bool(torch.isnan(value).any()) else "infinity"
-        where = list(map(int, (~torch.isfinite(value)).nonzero()[0]))
+        # The first of the largest: `nonzero` would list every one of what may be millions.
+        first = sound.flatten().to(torch.uint8).argmin()
+        where = list(map(int, torch.unravel_index(first, value.shape))) if value.dim() else []
         raise Failure(
             f"finite:{kind.lower()}", f"{what} contains {kind}" + (f", first at index {where}" if where else "")
         )

@@ -20,6 +20,7 @@ import torch
 from autograder.draw import Draw
 from autograder.evidence import Evidence
 from autograder.expect import Failure
+from autograder.probes import seed_torch
 from autograder.student import Student, StudentError, StudentGone
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -142,7 +143,7 @@ def run_check(check: Check, student: Student, seed: str, reference: Any = None) 
     extra = {"reference": reference} if "reference" in inspect.signature(check.function).parameters else {}
     try:
         student.forget()
-        torch.manual_seed(draw.judge_seed)  # a stochastic reference is repeatable, and its coins nobody's to foresee
+        seed_torch(draw.judge_seed)  # a stochastic reference is repeatable, and its coins nobody's to foresee
         student.seed(draw.student_seed)
         check.function(student, draw, **extra)
     except Failure as failure:

@@ -12,6 +12,7 @@ import contextlib
 import gc
 import itertools
 import linecache
+import mmap
 import random
 import sys
 import traceback
@@ -53,23 +54,41 @@ class ProbeServer:
         self._overlay = dict(overlay or {})
         self._stand_in = stand_in
         self._objects: dict[int, Any] = {}
-        self._reserve = b""
+        self._watched: frozenset[str] = frozenset()
+        self._reserve: mmap.mmap | None = None
         self._identities = itertools.count(1)  # never reused, so a stale reference cannot name a new object
 
     def answer(self, message: Message) -> Message:
         """Return `{"value": …}`, or `{"error": …}` when the learner's code raised."""
         operation = getattr(self, f"_do_{message.pop('op')}")
         try:
-            self._reserve = self._reserve or bytes(_RESERVE)
+            self._hold_back()
             return {"value": operation(**message)}
         except (KeyboardInterrupt, GeneratorExit):
             raise
         # The learner's code may raise anything, SystemExit included.
         except BaseException as error:
-            self._reserve = b""
+            if self._reserve is not None:
+                self._reserve.close()
+                self._reserve = None
             return {"error": describe_error(error)}
 
+    def _hold_back(self) -> None:
+        """Hold the reserve. Mapped, not allocated: pages that nobody touches cost nothing, however often they come and go."""
+        if self._reserve is None:
+            try:
+                self._reserve = mmap.mmap(-1, _RESERVE)
+            except OSError as error:
+                raise MemoryError("no memory is left") from error
+
     # -- operations --------------------------------------------------------------------------------------------------
+
+    def _do_several(self, messages: list[Message]) -> Any:
+        """Carry out one operation after the other, up to the first that fails; return what the last one returns."""
+        value = None
+        for message in messages:
+            value = getattr(self, f"_do_{message.pop('op')}")(**message)
+        return value
 
     def _do_run(self, name: str, source: str) -> None:
         """Run one cell. Lines of `source` are registered so that tracebacks and `inspect` can show them."""
@@ -81,7 +100,7 @@ class ProbeServer:
     def _do_seed(self, seed: int) -> None:
         random.seed(seed)
         numpy.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        seed_torch(seed)
 
     def _do_replace(self, name: str) -> None:
         """Make `name` a function that asks the judge for its value, so that no reference ever lies in this process."""
@@ -105,6 +124,10 @@ class ProbeServer:
     def _do_attribute(self, target: Reference, name: str) -> Any:
         return self._export(getattr(self._resolve(target), name))
 
+    def _do_watch(self, names: tuple[str, ...]) -> None:
+        """Note from now on which of these library functions are called."""
+        self._watched = frozenset(names)
+
     def _do_forget(self) -> None:
         self._objects.clear()
         gc.collect(1)
@@ -116,15 +139,14 @@ class ProbeServer:
         kwargs: dict[str, Any],
         observe: bool = False,
         cotangent: torch.Tensor | None = None,
-        watch: tuple[str, ...] = (),
     ) -> Any:
         """Call an object. With `observe`, also report what became of the arguments, gradients and modules."""
         function = self._resolve(target)
         args = [self._resolve(a) for a in args]
         kwargs = {k: self._resolve(v) for k, v in kwargs.items()}
-        watcher = _Watcher(watch)
+        watcher = _Watcher(self._watched)
         # Anomalies of the caller's notebook (no_grad, a mode) must not reach the learner's function.
-        with torch.enable_grad(), watcher if watch else contextlib.nullcontext():
+        with torch.enable_grad(), watcher if self._watched else contextlib.nullcontext():
             output = function(*args, **kwargs)
         if not observe:
             return {"output": self._export(output), "library": sorted(watcher.seen)}
@@ -142,6 +164,14 @@ class ProbeServer:
             "library": sorted(watcher.seen),
             "gradients": self._export(gradients),
             "arguments": self._export(args),
+        }
+
+    def _do_repeat(self, target: Reference, args: list[Any], kwargs: dict[str, Any], times: int) -> Any:
+        """Call an object several times, each time with arguments of its own."""
+        calls = [self._do_call(target, _copied(args), _copied(kwargs)) for _ in range(times)]
+        return {
+            "outputs": [call["output"] for call in calls],
+            "library": sorted(set().union(*(call["library"] for call in calls))),
         }
 
     def _do_module(self, target: Reference) -> Any:
@@ -201,12 +231,23 @@ def _outgoing(value: Any, keep: Callable[[object], Reference] | None = None, dep
     return keep(value)
 
 
+def _copied(value: Any) -> Any:
+    """Return plain data with tensors of its own, so that no call finds what the one before wrote into them."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(v) for v in value)
+    if isinstance(value, dict):
+        return {k: _copied(v) for k, v in value.items()}
+    return value
+
+
 class _Watcher(TorchFunctionMode):
     """Notes which of the watched torch functions were called, by name."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: frozenset[str]) -> None:
         super().__init__()
-        self._names = frozenset(names)
+        self._names = names
         self.seen: set[str] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -241,6 +282,17 @@ def describe_error(error: BaseException) -> dict[str, Any]:
         "line": int(line),
         "source": source[:200],
     }
+
+
+def seed_torch(seed: int) -> None:
+    """Do what torch.manual_seed does, without the time it takes where there is no accelerator.
+
+    For every kind of device it formats its own stack trace, in case the seed proves wrong later: 0.1 ms, and 10 ms the
+    first time in a fork, which then reads the sources of all that is on the stack.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
 
 
 @contextlib.contextmanager

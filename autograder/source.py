@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 import symtable
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _LIBRARIES = ("torch", "torchvision")
 _UNUSUAL_ATTRIBUTES = frozenset(
@@ -21,6 +25,9 @@ _UNUSUAL_MODULES = frozenset(
 _UNUSUAL_CALLS = frozenset("__import__ compile eval exec exit globals input locals open quit vars".split())
 MAX_CELL = 100_000
 """Characters of a cell; a longer one is not read."""
+_MOST_KEPT, _LONGEST_KEPT = 256, 4_000
+"""Syntax trees that are kept, and characters of a cell whose tree is: most cells of a class are the course's own. A tree takes
+up to a hundred times its cell's memory, which these bound."""
 _LONGEST_MAGIC, _MOST_MAGICS = 10_000, 50
 _WRAPPERS = ("time", "timeit", "capture", "prun")
 """Cell magics whose body is Python that runs as if they were not there."""
@@ -34,10 +41,26 @@ class Use:
     line: int
 
 
+def _remembered(function: Callable[[str], T]) -> Callable[[str], T]:
+    """Keep what a function says of the last short cells."""
+    kept = lru_cache(_MOST_KEPT)(function)
+
+    @wraps(function)
+    def remembering(source: str) -> T:
+        return kept(source) if len(source) <= _LONGEST_KEPT else function(source)
+
+    return remembering
+
+
 def parse(source: str) -> ast.Module | None:
-    """Parse a cell; None if it is not Python, or longer than MAX_CELL."""
+    """Parse a cell; None if it is not Python, or longer than MAX_CELL. Nobody may change the tree: others are given it too."""
     if len(source) > MAX_CELL:
         return None
+    return _parse(source)
+
+
+@_remembered
+def _parse(source: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a learner's odd escapes and comparisons
@@ -92,7 +115,8 @@ def defines(source: str, name: str) -> bool:
     return False
 
 
-def globals_used(source: str) -> set[str]:
+@_remembered
+def globals_used(source: str) -> frozenset[str]:
     """Return the names that a piece of source takes from outside its own functions and classes."""
 
     def of(table: symtable.SymbolTable) -> Iterator[str]:
@@ -103,11 +127,11 @@ def globals_used(source: str) -> set[str]:
             yield from of(inner)
 
     if parse(source) is None:
-        return set()
+        return frozenset()
     try:
-        return set(of(symtable.symtable(source, "cell", "exec")))
+        return frozenset(of(symtable.symtable(source, "cell", "exec")))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
+        return frozenset()
 
 
 def support(cells: Sequence[str], wanted: Collection[str]) -> list[str]:
@@ -144,19 +168,22 @@ class _Statement:
     binds: frozenset[str]
 
 
-def _statements(source: str) -> Iterator[_Statement]:
+@_remembered
+def _statements(source: str) -> tuple[_Statement, ...]:
     tree = parse(source)
     lines = source.split("\n")
     spans = [
         (min([n.lineno, *(d.lineno for d in getattr(n, "decorator_list", []))]), n.end_lineno or n.lineno)
         for n in (tree.body if tree else ())
     ]
+    found = []
     for i, (first, last) in enumerate(spans):
         binds = frozenset(_bound(tree.body[i])) if tree else frozenset()
         # Statements that share a line with `;` cannot be told apart by lines.
         alone = (i == 0 or spans[i - 1][1] < first) and (i + 1 == len(spans) or spans[i + 1][0] > last)
         if binds and alone:
-            yield _Statement("\n".join(lines[first - 1 : last]), first, binds)
+            found.append(_Statement("\n".join(lines[first - 1 : last]), first, binds))
+    return tuple(found)
 
 
 def _bound(node: ast.stmt) -> Iterator[str]:
@@ -195,7 +222,7 @@ def library_calls(
     tree = parse(source)
     if tree is None:
         return []
-    library = _library_names([*(t for c in context if (t := parse(c))), tree])
+    library = _library_names([*context, source])
 
     def name_of(node: ast.expr) -> str | None:
         if isinstance(node, ast.Name):
@@ -222,7 +249,7 @@ def _reached(tree: ast.Module, source: str, exercise: str) -> Iterator[ast.AST]:
     """Yield the nodes of an exercise's definition and of the definitions of its cell that it uses."""
     if exercise and defines(source, exercise):
         wanted = {exercise}
-        statements, before = list(_statements(source)), set[str]()
+        statements, before = _statements(source), set[str]()
         while before != wanted:
             before = set(wanted)
             wanted = wanted.union(*(globals_used(s.text) for s in statements if s.binds & wanted))
@@ -233,11 +260,11 @@ def _reached(tree: ast.Module, source: str, exercise: str) -> Iterator[ast.AST]:
         yield from ast.walk(body)
 
 
-def _library_names(trees: Sequence[ast.Module]) -> dict[str, str]:
+def _library_names(cells: Sequence[str]) -> dict[str, str]:
     """Return {name: what it stands for} for names that imports and assignments bind to torch or a part of it."""
     found = {"torch": "torch"}
-    for tree in trees:
-        for node in ast.walk(tree):
+    for cell in cells:
+        for node in _binders(cell):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in _LIBRARIES:
                 found.update({a.asname or a.name: f"{node.module}.{a.name}" for a in node.names})
             elif isinstance(node, ast.Import):
@@ -253,6 +280,14 @@ def _library_names(trees: Sequence[ast.Module]) -> dict[str, str]:
             elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 found.pop(node.name, None)  # the learner's own
     return found
+
+
+@_remembered
+def _binders(source: str) -> tuple[ast.AST, ...]:
+    """Return the nodes of a cell, at any depth, that may bind a name to a part of a library."""
+    tree = parse(source)
+    kinds = (ast.ImportFrom, ast.Import, ast.Assign, ast.FunctionDef, ast.ClassDef)
+    return tuple(node for node in ast.walk(tree) if isinstance(node, kinds)) if tree else ()
 
 
 def _root(node: ast.expr) -> str:

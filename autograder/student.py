@@ -106,6 +106,9 @@ class Observation:
 class Student:
     """The learner's namespace: `student.name` is the object called `name` there.
 
+    What needs no answer travels with the next request that does, and a name is looked up once until all is forgotten: each
+    message is a pair of context switches.
+
     Attributes:
         watch: names of library functions that an exercise may not call.
         library: those of them that were called so far.
@@ -114,27 +117,38 @@ class Student:
     _transport: Transport
     watch: tuple[str, ...] = ()
     library: set[str] = field(default_factory=set)
+    _watched: tuple[str, ...] = ()
+    _waiting: list[Message] = field(default_factory=list)
+    _found: dict[str, Remote] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # copy, pickle and friends ask for these; the learner's work has none
             raise AttributeError(name)
-        return self._receive(self._request({"op": "get", "name": name}))
+        if name in self._found:
+            return self._found[name]
+        value = self._receive(self._request({"op": "get", "name": name}))
+        if isinstance(value, Remote):
+            self._found[name] = value
+        return value
 
     def seed(self, seed: int) -> None:
-        """Seed random, numpy and torch where the learner's code runs."""
-        self._request({"op": "seed", "seed": seed})
+        """Seed random, numpy and torch where the learner's code runs. A failure shows at the next request."""
+        self._waiting.append({"op": "seed", "seed": seed})
 
     def run(self, name: str, source: str) -> None:
         """Run a cell. Raises StudentError when it raises."""
+        self._found.clear()
         self._request({"op": "run", "name": name, "source": source})
 
     def replace(self, name: str) -> None:
         """Let the judge answer calls of `name` from now on (the transport must know how)."""
+        self._found.clear()
         self._request({"op": "replace", "name": name})
 
     def forget(self) -> None:
         """Drop every object held for this handle; Remotes made so far are void."""
-        self._request({"op": "forget"})
+        self._found.clear()
+        self._waiting = [{"op": "forget"}]  # whatever nobody has waited for by now, nobody will
 
     def observe(self, target: Remote, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any) -> Observation:
         """Call `target` and report its arguments afterwards and, given a cotangent, the gradients."""
@@ -146,6 +160,14 @@ class Student:
             raise StudentGone("protocol", _MALFORMED)
         reached = isinstance(output, torch.Tensor) and output.requires_grad
         return Observation(self._receive(output), self._receive(arguments), self._receive(gradients), reached)
+
+    def repeat(self, target: Remote, times: int, *args: Any, **kwargs: Any) -> list[Any]:
+        """Call `target` several times with the same arguments, each time their own copy; return what it returns."""
+        reply = self._call(target, args, kwargs, op="repeat", times=times)
+        outputs = reply.get("outputs")
+        if not isinstance(outputs, list) or len(outputs) != times:
+            raise StudentGone("protocol", _MALFORMED)
+        return [self._receive(output) for output in outputs]
 
     def module(self, target: Any) -> dict[str, dict[str, Any]]:
         """Return {"parameters": {name: Tensor}, "buffers": {…}, "training": {module name: bool}}.
@@ -160,14 +182,18 @@ class Student:
             raise StudentGone("protocol", _MALFORMED)
         return reply
 
-    def _call(self, target: Remote, args: Any, kwargs: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    def _call(
+        self, target: Remote, args: Any, kwargs: Mapping[str, Any], op: str = "call", **options: Any
+    ) -> dict[str, Any]:
+        if self._watched != self.watch:
+            self._waiting.insert(0, {"op": "watch", "names": self.watch})  # first, so that no failure comes before it
+            self._watched = self.watch
         reply = self._request(
             {
-                "op": "call",
+                "op": op,
                 "target": target.reference,
                 "args": _outgoing(list(args)),
                 "kwargs": _outgoing(dict(kwargs)),
-                "watch": self.watch,
                 **options,
             }
         )
@@ -177,6 +203,9 @@ class Student:
         return reply
 
     def _request(self, message: Message) -> Any:
+        if self._waiting:
+            message = {"op": "several", "messages": [*self._waiting, message]}
+            self._waiting = []
         reply = self._transport.request(message)
         if "error" in reply:
             raise StudentError.from_wire(reply["error"])

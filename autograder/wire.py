@@ -3,6 +3,10 @@
 A frame is two big-endian lengths, a msgpack header and the concatenated bytes of every tensor the header names. Header
 and tensors have separate limits, because a megabyte of nested empty lists costs far more memory once decoded than a
 megabyte of floats does. Nothing here can run code on load: what is not plain data cannot be said.
+
+Tensors go through the socket and not through shared memory. The largest that a check sends are 0.2 MB, and to copy one into
+the kernel and out of it takes 0.03 ms; mapping a memory of its own and taking its pages in costs as much, and a copy would
+still have to be made before anything is believed, since the other side could write to it, or cut it short, while it is read.
 """
 
 from __future__ import annotations
@@ -21,6 +25,14 @@ MAX_TENSORS = 64 << 20
 MAX_DIMENSIONS = 8
 MAX_DEPTH = 40
 """Honest answers nest at most half as deep: see `probes`."""
+
+_AHEAD = 1 << 16
+"""Bytes of a stream's buffer. Tensors that do not fit in half of it are read to where they stay."""
+
+_MOST_PARTS = 64
+"""Pieces of a message that are handed to the kernel as they are; more are joined first."""
+
+Buffer = bytes | bytearray | memoryview
 
 _LENGTHS = struct.Struct(">II")
 _TENSOR, _REFERENCE, _TUPLE, _DTYPE = 1, 2, 3, 4
@@ -57,19 +69,27 @@ def encode(message: object) -> bytes:
         Unencodable: a value is of another type.
         WireError: the frame would exceed MAX_HEADER or MAX_TENSORS.
     """
-    buffers: list[bytes] = []
+    return b"".join(encode_parts(message))
+
+
+def encode_parts(message: object) -> list[Buffer]:
+    """Return the frame for `message` in pieces: lengths and header, then the memory of each tensor, which is not copied.
+
+    Raises: see `encode`.
+    """
+    buffers: list[Buffer] = []
     size = 0
 
     def extension(value: object) -> msgpack.ExtType:
         nonlocal size
         # Exact types: a subclass may run its own code when it is read.
         if type(value) is torch.Tensor or type(value) is torch.nn.Parameter:
-            raw, fields = _dump_tensor(value)
-            if size + len(raw) > MAX_TENSORS:
+            raw, count, fields = _dump_tensor(value)
+            if size + count > MAX_TENSORS:
                 raise WireError(f"a message may carry {MAX_TENSORS >> 20} MiB of tensors, this one holds more")
             fields.append(size)
             buffers.append(raw)
-            size += len(raw)
+            size += count
             return msgpack.ExtType(_TENSOR, msgpack.packb(fields))
         if type(value) is tuple:
             return msgpack.ExtType(_TUPLE, pack(list(value)))
@@ -89,37 +109,89 @@ def encode(message: object) -> bytes:
     header = pack(message)
     if len(header) > MAX_HEADER:
         raise WireError(f"a message may be {MAX_HEADER >> 20} MiB besides its tensors, this one is larger")
-    return b"".join((_LENGTHS.pack(len(header), size), header, *buffers))
+    return [_LENGTHS.pack(len(header), size) + header, *buffers]
 
 
-def _dump_tensor(tensor: torch.Tensor) -> tuple[bytes, list[Any]]:
+def send(parts: list[Buffer], write: Callable[[list[Buffer]], int]) -> None:
+    """Write all `parts` with `write`, which returns how many bytes it took, as `os.writev` does."""
+    if len(parts) > _MOST_PARTS:
+        parts = [b"".join(parts)]
+    waiting = [part for part in parts if len(part)]
+    while waiting:
+        count = write(waiting)
+        while waiting and count >= len(waiting[0]):
+            count -= len(waiting.pop(0))
+        if count:
+            waiting[0] = memoryview(waiting[0])[count:]
+
+
+def _dump_tensor(tensor: torch.Tensor) -> tuple[Buffer, int, list[Any]]:
     strided = tensor.layout is torch.strided and not tensor.is_meta
     if not strided or tensor.dtype not in _DTYPE_NAMES or tensor.dim() > MAX_DIMENSIONS:
         raise Unencodable(f"a tensor of layout {tensor.layout}, dtype {tensor.dtype}, {tensor.dim()} dimensions")
-    if tensor.numel() * tensor.element_size() > MAX_TENSORS:
+    size = tensor.numel() * tensor.element_size()
+    if size > MAX_TENSORS:
         raise WireError(f"a tensor of shape {tuple(tensor.shape)} is too large to send")
     plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
-    raw = plain.reshape(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b""
-    return raw, [_DTYPE_NAMES[tensor.dtype], list(tensor.shape), tensor.requires_grad]
+    raw = plain.reshape(-1).view(torch.uint8).numpy().data if size else b""
+    return raw, size, [_DTYPE_NAMES[tensor.dtype], list(tensor.shape), tensor.requires_grad]
 
 
-def exactly(receive: Callable[[int], bytes], count: int) -> bytes:
-    """Return exactly `count` bytes from `receive(n)`, which returns between 1 and n, or none at the end of the stream.
+class Reader:
+    """Frames from a stream, which are read with few system calls: what follows a frame's lengths most often came with them.
 
-    Raises:
-        EOFError: the stream ended before.
+    Args:
+        receive: fills a part of a buffer and returns its size, 0 at the end of the stream, as `socket.recv_into` does.
     """
-    pieces = bytearray()
-    while len(pieces) < count:
-        piece = receive(min(count - len(pieces), 1 << 20))
-        if not piece:
+
+    def __init__(self, receive: Callable[[memoryview], int]) -> None:
+        self._receive = receive
+        self._ahead = memoryview(bytearray(_AHEAD))
+        self._first = self._last = 0
+
+    @property
+    def ahead(self) -> int:
+        """The number of bytes that came after the last frame."""
+        return self._last - self._first
+
+    def frame(self) -> Any:
+        """Decode the next frame.
+
+        Raises:
+            EOFError: the stream ended before.
+            WireError: see `read_frame`.
+        """
+        return read_frame(self._exactly)
+
+    def _exactly(self, count: int) -> bytearray:
+        while self.ahead < count <= _AHEAD // 2:
+            if self._first:
+                self._ahead[: self.ahead] = self._ahead[self._first : self._last]
+                self._first, self._last = 0, self.ahead
+            self._last += self._some(self._ahead[self._last :])
+        taken = min(count, self.ahead)
+        pieces = bytearray(self._ahead[self._first : self._first + taken])
+        self._first += taken
+        # In steps: whoever promises much and sends little costs as little memory.
+        while len(pieces) < count:
+            filled = len(pieces)
+            pieces.extend(bytes(min(count - filled, 1 << 20)))
+            with memoryview(pieces) as whole:
+                while filled < len(whole):
+                    filled += self._some(whole[filled:])
+        return pieces
+
+    def _some(self, part: memoryview) -> int:
+        count = self._receive(part)
+        if not count:
             raise EOFError
-        pieces += piece
-    return bytes(pieces)
+        return count
 
 
-def read_frame(read: Callable[[int], bytes]) -> Any:
+def read_frame(read: Callable[[int], Buffer]) -> Any:
     """Decode the next frame from `read(n)`, which returns exactly n bytes or raises.
+
+    Where these are a bytearray, the caller keeps no other reference to it: a tensor may lie in its memory.
 
     Raises:
         WireError: the frame breaks the format or a limit. The stream cannot be used afterwards.
@@ -149,7 +221,7 @@ def decode(frame: bytes) -> Any:
     return message
 
 
-def _decode(header: bytes, tensors: memoryview) -> Any:
+def _decode(header: Buffer, tensors: memoryview) -> Any:
     position, depth = 0, 0
 
     def extension(code: int, data: bytes) -> Any:
@@ -169,7 +241,7 @@ def _decode(header: bytes, tensors: memoryview) -> Any:
             return _DTYPES[data.decode()]
         raise WireError(f"unknown extension {code}")
 
-    def unpack(data: bytes) -> Any:
+    def unpack(data: Buffer) -> Any:
         nonlocal depth
         depth += 1
         if depth > MAX_DEPTH:  # each level of extensions is a level of the C stack
@@ -224,8 +296,10 @@ def _load_tensor(fields: Any, tensors: memoryview, position: int) -> tuple[torch
         raise WireError("a tensor that lies outside its message")
     # bool memory other than 0 and 1 is undefined behaviour, so it is made from the bytes instead of aliasing them.
     stored = torch.uint8 if dtype is torch.bool else dtype
-    buffer = bytearray(tensors[offset : offset + size])
-    flat = torch.frombuffer(buffer, dtype=stored) if size else torch.empty(0, dtype=stored)
+    part: Buffer = tensors[offset : offset + size]
+    if tensors.readonly or offset % dtype.itemsize:
+        part = bytearray(part)
+    flat = torch.frombuffer(part, dtype=stored) if size else torch.empty(0, dtype=stored)
     tensor = (flat != 0 if dtype is torch.bool else flat).reshape(shape)
     floating = dtype.is_floating_point or dtype.is_complex
     return (tensor.requires_grad_(requires_grad) if floating else tensor), offset + size

@@ -72,49 +72,93 @@ class Sandbox:
         self._hidden = [p.resolve() for p in hidden]
         self._preload = list(preload)
         self._student: StudentProcess | None = None
+        self._spare: socket.socket | None = None  # of a child that nobody has spoken to yet
         self._private: tempfile.TemporaryDirectory[str] | None = None
         self._start()
 
     def open(self) -> StudentProcess:
-        """Fork a new student process; the one before it, if any, is ended."""
+        """Return a fresh student process; the one before it, if any, is ended."""
         if self._student is not None:
             self.end()
-        mine, theirs = socket.socketpair()
         try:
-            message = warm.OPEN + warm.BASELINE.pack(self._baseline)
-            socket.send_fds(self._control, [message], [theirs.fileno()])
-            self._receive()
+            if self._spare is None:
+                self._order()
+            _, clean = self._settle()
         except (OSError, EOFError, wire.WireError):
-            # The warm process died: for want of memory, or of something we have not thought of.
-            mine.close()
+            clean = False  # the warm process died: for want of memory, or of something we have not thought of
+        if not clean:
             self._restart()
             return self.open()
-        finally:
-            theirs.close()
-        self._student = StudentProcess(self, mine)
+        assert self._spare is not None
+        self._student = StudentProcess(self, self._spare)
+        self._spare = None
         return self._student
 
-    def end(self) -> int:
+    def end(self) -> None:
+        """End the current student at once, and have the next one made meanwhile.
+
+        Nothing is waited for but by `open`: that one is gone and its files are, before another is forked, is for the warm
+        process to see to, in this order.
+        """
+        self._finish(warm.KILL)
+
+    def end_and_ask(self) -> int:
         """End the current student. Return its wait status, or what `warm` says in place of one."""
+        return self._finish(warm.END)
+
+    def _finish(self, command: bytes) -> int:
         if self._student is None:
             return warm.ALIVE
         self._student.hang_up()
         self._student = None
+        status, clean = warm.ALIVE, True
         try:
-            self._control.sendall(warm.END)
-            reply = self._receive()
+            self._control.sendall(warm.COMMAND.pack(command, 0))
+            self._owed += 1
+            if command == warm.END:
+                status, clean = self._settle()
+            if clean:
+                self._order()
         except (OSError, EOFError, wire.WireError):
+            clean = False
+        if not clean:
             self._restart()
-            return warm.ALIVE
-        if not reply["clean"]:
-            self._restart()
-        return int(reply["status"])
+        return status
+
+    def _order(self) -> None:
+        """Have the warm process fork a child, which waits for its first message."""
+        mine, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self._control, [warm.COMMAND.pack(warm.OPEN, self._baseline)], [theirs.fileno()])
+            except OSError:
+                mine.close()
+                raise
+        self._owed += 1
+        self._spare = mine
+
+    def _settle(self) -> tuple[int, bool]:
+        """Receive what the warm process still owes.
+
+        Returns:
+            The wait status of the last child that was ended; False if a file of one is left, and nobody should come after it.
+        """
+        status, clean = warm.ALIVE, True
+        while self._owed:
+            reply = self._replies.frame()
+            self._owed -= 1
+            if "status" in reply:
+                status, clean = int(reply["status"]), clean and bool(reply["clean"])
+        return status, clean
 
     def close(self) -> None:
         """End everything inside."""
         if self._student is not None:
             self._student.hang_up()
             self._student = None
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
         self._control.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()  # the kernel ends the rest of its pid namespace
@@ -143,6 +187,7 @@ class Sandbox:
             ) from None
         self._control, theirs = socket.socketpair()
         self._control.settimeout(_START_S)
+        self._replies, self._owed = wire.Reader(self._control.recv_into), 0
         info_read, info_write = os.pipe()
         visible = [*_interpreter_paths(), _package(), *self._readable]
         if not self.isolated:
@@ -189,7 +234,7 @@ class Sandbox:
                         }
                     )
                 )
-                ready = self._receive()
+                ready = dict(self._replies.frame())
             except (OSError, EOFError, ValueError, KeyError, wire.WireError):
                 self._process.kill()
                 self._process.wait()
@@ -226,9 +271,6 @@ class Sandbox:
         arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", scratch, "--"]
         return arguments
 
-    def _receive(self) -> dict[str, Any]:
-        return dict(wire.read_frame(lambda count: wire.exactly(self._control.recv, count)))
-
 
 class StudentProcess:
     """The transport to one forked child: see `autograder.student.Transport`.
@@ -245,6 +287,9 @@ class StudentProcess:
     def __init__(self, sandbox: Sandbox, channel: socket.socket) -> None:
         self._sandbox = sandbox
         self._channel = channel
+        self._channel.setblocking(False)
+        self._reader = wire.Reader(self._receive)
+        self._deadline = math.inf
         self._gone: StudentGone | None = None
         self._asked = 0
         self.answer_s = sandbox.limits.answer_s
@@ -259,19 +304,19 @@ class StudentProcess:
         """
         if self._gone is not None:
             raise self._gone
-        frame = wire.encode(message)
-        deadline = min(time.monotonic() + self.answer_s, self.ends_at)
+        parts = wire.encode_parts(message)
+        self._deadline = min(time.monotonic() + self.answer_s, self.ends_at)
         try:
-            if select.select([self._channel], [], [], 0)[0] and self._channel.recv(1, socket.MSG_PEEK):
+            if self._reader.ahead or self._speaks():
                 raise StudentGone("protocol", "the code answered before it was asked")
-            self._send(frame, deadline)
+            wire.send(parts, self._write)
             while True:
-                reply = wire.read_frame(lambda count: self._read(count, deadline))
+                reply = self._reader.frame()
                 if type(reply) is not dict:
                     raise wire.WireError("an answer that is not a map")
                 if "ask" not in reply:
                     return reply
-                self._send(self._stand_in(reply), deadline)
+                wire.send(self._stand_in(reply), self._write)
         except TimeoutError:
             self._gone = StudentGone(
                 "timeout", f"no answer within {self.answer_s:g} seconds: is there a loop that never ends?"
@@ -283,7 +328,7 @@ class StudentProcess:
                 "protocol", f"your code interfered with the check, so its answer could not be read: {error}"
             )
         except (EOFError, OSError):
-            self._gone = _obituary(self._sandbox.end())
+            self._gone = _obituary(self._sandbox.end_and_ask())
         except StudentGone as gone:
             self._gone = gone
         raise self._gone
@@ -293,7 +338,7 @@ class StudentProcess:
         self._channel.close()
         self._gone = self._gone or StudentGone("closed", "the process was ended")
 
-    def _stand_in(self, asked: dict[str, Any]) -> bytes:
+    def _stand_in(self, asked: dict[str, Any]) -> list[wire.Buffer]:
         """Answer a call of a replaced name with the reference, or with the exception it raised."""
         self._asked += 1
         name, args, kwargs = asked.get("ask"), asked.get("args"), asked.get("kwargs")
@@ -302,24 +347,40 @@ class StudentProcess:
             raise StudentGone("protocol", "the code asked the judge for something it does not offer")
         try:
             with _memory_limited(self.MAX_ASKED_MEMORY), _other_coins(self._asked):
-                return wire.encode({"value": function(*args, **kwargs)})
+                return wire.encode_parts({"value": function(*args, **kwargs)})
         # Whatever the reference says of a learner's arguments is for the learner.
         except Exception as error:
-            return wire.encode({"raise": type(error).__name__, "message": str(error)[:500]})
+            return wire.encode_parts({"raise": type(error).__name__, "message": str(error)[:500]})
 
-    def _send(self, frame: bytes, deadline: float) -> None:
-        self._channel.settimeout(max(deadline - time.monotonic(), 0.001))
-        self._channel.sendall(frame)
+    def _speaks(self) -> bool:
+        """Whether there is something to read already."""
+        try:
+            return bool(self._channel.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return False
 
-    def _read(self, count: int, deadline: float) -> bytes:
-        def receive(most: int) -> bytes:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
+    def _write(self, parts: list[wire.Buffer]) -> int:
+        while True:
+            try:
+                return self._channel.sendmsg(parts)
+            except BlockingIOError:
+                self._wait(select.POLLOUT)
+
+    def _receive(self, part: memoryview) -> int:
+        while True:
+            if time.monotonic() >= self._deadline:  # also where bytes keep trickling in
                 raise TimeoutError
-            self._channel.settimeout(remaining)
-            return self._channel.recv(most)
+            try:
+                return self._channel.recv_into(part)
+            except BlockingIOError:
+                self._wait(select.POLLIN)
 
-        return wire.exactly(receive, count)
+    def _wait(self, event: int) -> None:
+        remaining = self._deadline - time.monotonic()
+        poll = select.poll()
+        poll.register(self._channel, event)
+        if remaining <= 0 or not poll.poll(1000 * remaining):
+            raise TimeoutError
 
 
 def _obituary(status: int) -> StudentGone:

@@ -1,8 +1,9 @@
 """The warm process: imports what the course needs once, then forks a child for every submission.
 
 Runs inside the sandbox as `python -m autograder.sandbox.warm FD`, FD being its control socket. For each OPEN, which brings
-a new socket along, it forks; the child confines itself and answers probes on that socket until the judge hangs up. END
-kills the child and empties /tmp. The warm process itself never reads a byte of a learner's, and has nothing worth stealing.
+a new socket along, it forks; the child confines itself and answers probes on that socket until the judge hangs up. KILL
+kills the child and empties /tmp; END does so too, but lets it end by itself for a moment, and says how it did. The warm
+process itself never reads a byte of a learner's, and has nothing worth stealing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import fcntl
 import gc
 import importlib
+import linecache
 import os
 import resource
 import select
@@ -24,15 +26,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from autograder import wire
 from autograder.probes import Message, ProbeServer, describe_error, new_namespace
 from autograder.sandbox import seccomp
 from autograder.sandbox.limits import Limits
 
-OPEN, END = b"o", b"e"
+OPEN, END, KILL = b"o", b"e", b"k"
 ALIVE, CROWDED = -1, -2
 """In place of a wait status: the child was still running when it was ended; it was killed for the number of its files."""
-BASELINE = struct.Struct(">Q")
+COMMAND = struct.Struct(">cQ")
+"""One of the above, and for OPEN the address space the process starts with, in bytes. Of one size, since they may queue up."""
 
 BROKEN_SERVER, OUT_OF_MEMORY = 70, 71
 """Exit statuses of a child whose own server failed, after sysexits.h's EX_SOFTWARE and EX_OSERR."""
@@ -40,8 +45,9 @@ BROKEN_SERVER, OUT_OF_MEMORY = 70, 71
 _CHANNEL_FD = 3
 _GRACE_S = 0.1
 _COUNT_EVERY_S = 0.05
-_LAZY = ("torch.fx.experimental.symbolic_shapes",)
-"""What torch imports at the first gradient, sympy with it: a quarter of a second that no fork should spend."""
+_LAZY = ("numpy.random", "torch.fx.experimental.symbolic_shapes")
+"""What numpy and torch import at the first seed and the first gradient, sympy with it: a quarter of a second that no fork
+should spend."""
 
 
 class Channel:
@@ -66,7 +72,7 @@ def main() -> None:
     """Warm up, say so, then serve the judge until it hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the judge's business
     control = socket.socket(fileno=int(sys.argv[1]))
-    settings = wire.read_frame(lambda count: wire.exactly(control.recv, count))
+    settings = wire.Reader(control.recv_into).frame()
     limits = Limits(**settings["limits"])
     failed = _warm_up(settings["preload"])
     scratch = Path(settings["scratch"])
@@ -77,18 +83,18 @@ def main() -> None:
         # Without isolation the scratch folder is one of many in its file system, whose files are not all the learner's.
         if child and settings["filter"]:
             crowded = _count_files(control, child, scratch, limits.files)
-        data, fds, _, _ = socket.recv_fds(control, 1 + BASELINE.size, 1)
+        data, fds, _, _ = socket.recv_fds(control, COMMAND.size, 1)
         if not data:
             return
-        if data[:1] == OPEN:
-            (baseline,) = BASELINE.unpack(data[1:])
+        command, baseline = COMMAND.unpack(data)
+        if command == OPEN:
             child = os.fork()
             if child == 0:
                 _become_student(fds[0], null, limits, baseline, settings["filter"], scratch)
             os.close(fds[0])
             control.sendall(wire.encode({"pid": child}))
-        elif data == END:
-            status = _end(child) if child else ALIVE
+        else:
+            status = _end(child, _GRACE_S if command == END else 0) if child else ALIVE
             status = CROWDED if crowded else status
             child, crowded = 0, False
             control.sendall(wire.encode({"status": status, "clean": _sweep(scratch)}))
@@ -103,14 +109,33 @@ def _warm_up(preload: list[str]) -> list[str]:
         # A course may name a module that this machine lacks; the cell that needs it will say so.
         except Exception as error:
             failed.append(f"{name}: {error}")
-    import torch
-
     # One thread: a fork copies only the calling one, and a pool's locks would stay locked for ever.
     torch.set_num_threads(1)
+    _rehearse()
     torch.manual_seed(0)
     gc.collect()
     gc.freeze()
     return failed
+
+
+def _rehearse() -> None:
+    """Answer a few probes, so that what happens once in a process (symbols found, code specialised) has happened.
+
+    No gradient is among them: torch refuses to compute any in a fork of a process that did.
+    """
+    server = ProbeServer({})
+    cell = "import torch\nclass Layer(torch.nn.Module):\n    def forward(self, x): return x * (torch.rand(2, 1) < 0.5)"
+
+    def probe(**message: Any) -> Any:
+        answer = server.answer(wire.decode(wire.encode(message)))
+        return wire.decode(wire.encode(answer))["value"]
+
+    for _ in range(20):  # Python specialises code that ran eight times
+        probe(op="several", messages=[{"op": "run", "name": "rehearsal", "source": cell}, {"op": "seed", "seed": 1}])
+        layer = probe(op="call", target=probe(op="get", name="Layer"), args=[], kwargs={})["output"]
+        probe(op="call", target=layer, args=[torch.ones(2, 3)], kwargs={})
+        probe(op="forget")
+    linecache.clearcache()
 
 
 def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: str, scratch: Path) -> None:
@@ -194,10 +219,10 @@ def _count_files(control: socket.socket, child: int, scratch: Path, most: int) -
     return crowded
 
 
-def _end(child: int) -> int:
+def _end(child: int, grace: float) -> int:
     """Wait a moment for a child whose judge hung up, then kill it. Returns its wait status, or ALIVE if it was killed."""
-    deadline = time.monotonic() + _GRACE_S
-    while True:
+    deadline = time.monotonic() + grace
+    while grace:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
             return status

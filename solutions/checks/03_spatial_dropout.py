@@ -47,8 +47,14 @@ def mask_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> 
         )
         right = reference.channel_mask(x, p, channel_dim=dim).broadcast_to(x.shape)
         expect.constant_zero_pattern(mask, expect.constant_axes(right == 0, layout), layout)
-    mask = student.channel_mask
-    _tosses_fair_coins(draw, lambda p: lambda x: expect.broadcast(expect.call(mask, x, p), x))
+
+    def masks(p: float, x: Tensor, times: int) -> list[Tensor]:
+        return [
+            expect.broadcast(mask, x)
+            for mask in student.repeat(expect.function(student.channel_mask), times, x, p)
+        ]
+
+    _tosses_fair_coins(draw, masks)
 
 
 @check("SpatialDropout2d", points=2)
@@ -92,11 +98,14 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
         )
         expect.constant_zero_pattern(another, expect.constant_axes(right == 0, layout), layout)
 
-    def output_of(p: float) -> Callable[[Tensor], Tensor]:
+    def outputs(p: float, x: Tensor, times: int) -> list[Tensor]:
         layer = expect.made(student.SpatialDropout2d, p=p, what="SpatialDropout2d")
-        return lambda x: expect.tensor(layer(x), "the output", shape=x.shape)
+        return [
+            expect.tensor(y, "the output", shape=x.shape)
+            for y in student.repeat(layer, times, x)
+        ]
 
-    _tosses_fair_coins(draw, output_of)
+    _tosses_fair_coins(draw, outputs)
 
 
 def _shape(draw: Draw, layout: str) -> list[int]:
@@ -114,18 +123,16 @@ def _shape(draw: Draw, layout: str) -> list[int]:
 
 
 def _tosses_fair_coins(
-    draw: Draw, answer: Callable[[float], Callable[[Tensor], Tensor]]
+    draw: Draw, answers: Callable[[float, Tensor, int], list[Tensor]]
 ) -> None:
     """Expect coins to be independent over many calls on one example, and a share p of very many to be dropped.
 
     Args:
-        answer: given p, returns what is called, such as one layer.
+        answers: given p, x and a number of calls, returns what each returns, such as one layer.
     """
     x, p = draw.signed(1, COINS, 2, 3), draw.probability()
-    one = answer(p)
-    coins = torch.cat([expect.decisions(one(x)) for _ in range(CALLS)])
+    coins = torch.cat([expect.decisions(y) for y in answers(p, x, CALLS)])
     expect.independent(coins, p, ("call", "coin"), FALSE_ALARM / 3)
     p = draw.probability(0.13, 0.17)
-    expect.drop_rate(
-        answer(p)(draw.signed(*COUNTED)), p, FALSE_ALARM / 3, candidates={"tenths": round(p, 1)}
-    )
+    (y,) = answers(p, draw.signed(*COUNTED), 1)
+    expect.drop_rate(y, p, FALSE_ALARM / 3, candidates={"tenths": round(p, 1)})

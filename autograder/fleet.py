@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Protocol
 
 from autograder.worker import Assignment, Graded, Job, OtherCourse, Worker, grade_here, prepare_here
@@ -186,7 +188,9 @@ def on_dask(assignment: Assignment, workers: int | None = None, scheduler: str |
     import dask
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said in a sentence of ours
+    for name in logging.root.manager.loggerDict:  # what matters is said in a sentence of ours
+        if name.startswith("distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_DASK):
         if scheduler is not None:
             try:
@@ -202,7 +206,7 @@ def on_dask(assignment: Assignment, workers: int | None = None, scheduler: str |
         # TLS with certificates made for this run: without, whoever has an account here could send workers code of theirs.
         with (
             LocalCluster(
-                n_workers=workers or cores(),
+                n_workers=0,
                 threads_per_worker=1,
                 memory_limit=None,
                 dashboard_address="127.0.0.1:0",
@@ -213,4 +217,14 @@ def on_dask(assignment: Assignment, workers: int | None = None, scheduler: str |
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
+            # The thread that starts workers hides Ctrl-C from them, which a terminal sends to all: it is this process's.
+            # Python's resource tracker, should it start from that thread, would undo it.
+            resource_tracker.ensure_running()
+            cluster.sync(_hide_ctrl_c)
+            cluster.scale(workers or cores())
+            client.wait_for_workers(workers or cores(), timeout=_READY_S)
             yield _OnDask(client, assignment, "this machine")
+
+
+async def _hide_ctrl_c() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -165,6 +165,7 @@ def test_table_says_what_was_measured(tmp_path: Path) -> None:
     assert "should not" not in text
     assert "3 MB of 500" in text
     assert "1.95 ×" in text
+    assert "1.40 × (0.070 and 0.050 s)" in text
     with pytest.raises(ValueError, match="no place"):
         table.write(_results(), _empty(tmp_path))
 
@@ -232,6 +233,9 @@ def _results() -> dict[str, Any]:
         "scale": {
             "circumstances": at, **mine, "submissions": 10_000, "settled_after": 500, "growth_megabytes": 3.0,
             "end_megabytes": 500.0, "rate_of": 1000, "last_over_first": 0.98, "first_per_second": 25.0, "last_per_second": 24.5,
+        },
+        "isolation": {
+            "circumstances": at, "units": [{"unit": "00", "in_process": 0.05, "judged": 0.07, "ratio": 1.4}],
         },
         "notebook": {"circumstances": at, "exercises": {"double": {"median": 0.05, "cold": 0.5, "worst": 0.6}}},
     }  # fmt: skip

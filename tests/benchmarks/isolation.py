@@ -50,13 +50,11 @@ def measure(course: Course, repeats: int = 15) -> list[dict[str, Any]]:
 
 
 def _row(course: Course, unit: Unit, repeats: int) -> dict[str, Any]:
-    direct, judged = [], []
+    copies = [_copy(unit, number) for number in range(WARM_UP + repeats)]
+    direct = [_in_process(unit, data) for data in copies]
     with open_sandbox(course) as sandbox:
-        for number in range(WARM_UP + repeats):
-            data = _copy(unit, number)
-            # In turn, so that whatever else this machine does slows both down.
-            direct.append(_in_process(unit, data))
-            judged.append(_judged(course, sandbox, data))
+        # One right after the other, so that ending a process and forking the next one count.
+        judged = [_judged(course, sandbox, data) for data in copies]
     seconds = [statistics.median(times[WARM_UP:]) for times in (direct, judged)]
     return {"unit": unit.stem, "in_process": seconds[0], "judged": seconds[1], "ratio": seconds[1] / seconds[0]}
 

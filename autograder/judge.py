@@ -24,6 +24,8 @@ from autograder.submission import Answer, Found, Program, Submission, Unreadable
 
 PATIENCE_AFTER_HANG_S = 0.5
 """Seconds for one answer once an exercise has hung: a hundred times what a right one takes, and it bounds the time."""
+MOST_LOSSES = 2
+"""Sandboxes killed from outside, after which it counts as the code's doing."""
 MOST_LOST_CELLS = 4
 """Cells that may end the process before the rest of a learner's own cells are left out, likewise."""
 
@@ -101,6 +103,7 @@ class _Examination:
     Attributes:
         previous: the report whose verdicts are kept where they still hold.
         ran: whether any code was run.
+        losses: how often the sandbox was lost for no fault of the code's.
         failed: what went wrong when a cell was run, by label.
         skipped: labels of cells that ended the process, which are not run again.
     """
@@ -110,6 +113,7 @@ class _Examination:
     seed: str
     previous: Report | None = None
     ran: bool = False
+    losses: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     replaced: tuple[str, ...] = ()
@@ -211,12 +215,18 @@ class _Examination:
         outcomes: list[Outcome] = []
         library: set[str] = set()
         patience: float | None = None
-        for check in checks:
+        waiting = list(checks)
+        while waiting:
+            check = waiting.pop(0)
             try:
                 student = self._ready(patience)
                 student.watch, student.library = exercise.forbids, library
                 outcomes.append(run_check(check, student, self.seed, self.unit.reference))
             except StudentGone as gone:
+                if self._lost(gone):
+                    waiting.insert(0, check)
+                    self._restart(self.replaced)
+                    continue
                 outcomes.append(Outcome(check, Status.GONE, f"gone:{gone.code}", str(gone)))
                 if gone.code == "timeout":
                     patience = PATIENCE_AFTER_HANG_S
@@ -243,6 +253,13 @@ class _Examination:
                     process.answer_s = patience
         return self.student
 
+    def _lost(self, gone: StudentGone) -> bool:
+        """Whether the sandbox was lost, which no learner can bring about, so that what was under way is done again."""
+        if gone.code != "lost" or self.losses >= MOST_LOSSES:
+            return False
+        self.losses += 1
+        return True
+
     def _restart(self, replaced: tuple[str, ...]) -> None:
         self.sandbox.end()
         self.student, self.replaced = None, replaced
@@ -258,6 +275,8 @@ class _Examination:
             except StudentError as error:
                 self.failed[key] = f"{_subject(program)} {_what_stopped(error)}"
             except StudentGone as gone:
+                if self._lost(gone):
+                    return False
                 self.failed[key] = f"{_subject(program)} could not be run to its end: {gone}"
                 self.skipped.add(key)
                 return False

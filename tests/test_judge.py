@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonschema
+import psutil
 import pytest
 
-from autograder.checks import Check, Status
+from autograder.checks import Check, Outcome, Status, run_check
 from autograder.course import Course
 from autograder.judge import grade
 from autograder.report import ExerciseReport, Report, State
@@ -248,3 +249,25 @@ def test_written_answers_are_kept_for_a_person(graded: Grade) -> None:
     assert [w.answered for w in graded().written] == [False]
     written = graded(why="Because.").written[0]
     assert (written.answered, written.answer) == (True, "Because.")
+
+
+@pytest.mark.parametrize("kills", [1, 2, 3])
+def test_a_sandbox_killed_from_outside_costs_nothing_as_long_as_it_may_be_chance(
+    graded: Grade, mini_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kills: int
+) -> None:
+    left = kills
+
+    def run_after_a_kill(*arguments: Any) -> Outcome:
+        nonlocal left
+        if left:
+            left -= 1
+            inside = psutil.Process(mini_sandbox._process.pid).children(recursive=True)
+            mini_sandbox._process.kill()
+            psutil.wait_procs(inside)
+        return run_check(*arguments)
+
+    monkeypatch.setattr("autograder.judge.run_check", run_after_a_kill)
+    report = graded(double=DOUBLE, quadruple=QUADRUPLE)
+    lost = [c.message for e in report.exercises for c in e.checks if c.status is Status.GONE]
+    assert lost == ["the sandbox that the code ran in was killed from outside"] * (kills == 3)
+    assert report.points == report.max_points - 2 * (kills == 3)

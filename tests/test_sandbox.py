@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -292,3 +293,26 @@ def test_closing_leaves_no_process(mini: Course) -> None:
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("kills", [1, 2, 3])
+def test_a_sandbox_killed_while_it_starts_is_started_again(
+    mini: Course, monkeypatch: pytest.MonkeyPatch, kills: int
+) -> None:
+    left = kills
+
+    class Killed(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            nonlocal left
+            super().__init__(*arguments, **settings)
+            if left and "bwrap" in arguments[0][0]:
+                left -= 1
+                self.kill()
+
+    monkeypatch.setattr(launch.subprocess, "Popen", Killed)
+    if kills == 3:
+        with pytest.raises(SandboxUnavailable, match="did not start"):
+            Sandbox([mini.notebooks])
+    else:
+        with Sandbox([mini.notebooks]) as box:
+            assert attempt(box, "1 + 1") == "ok"

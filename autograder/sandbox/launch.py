@@ -36,6 +36,7 @@ from autograder.student import StudentGone
 _START_S = 120
 """How long the warm process may take to import what the course needs, on a slow disk."""
 _CONTROL_S = 30
+_GRACE_S = 1.0
 
 StandIns = dict[str, Callable[..., Any]]
 
@@ -120,7 +121,7 @@ class Sandbox:
             if clean:
                 self._order()
         except (OSError, EOFError, wire.WireError):
-            clean = False
+            status, clean = warm.LOST, False
         if not clean:
             self._restart()
         return status
@@ -177,7 +178,7 @@ class Sandbox:
         self.close()
         self._start()
 
-    def _start(self) -> None:
+    def _start(self, attempts: int = 3) -> None:
         try:
             bpf = seccomp.compile_filter() if self.isolated else b""
         except OSError as error:
@@ -236,13 +237,22 @@ class Sandbox:
                 )
                 ready = dict(self._replies.frame())
             except (OSError, EOFError, ValueError, KeyError, wire.WireError):
-                self._process.kill()
-                self._process.wait()
+                killed = self._was_killed()
+                self.close()
+                if killed and attempts > 1:  # whoever did that may not do it again
+                    return self._start(attempts - 1)
                 errors.seek(0)
                 raise SandboxUnavailable(_explain(errors.read().decode(errors="replace"))) from None
         self.failed_preloads: list[str] = ready["failed"]
         self._baseline = psutil.Process(pid).memory_info().vms
         self._control.settimeout(_CONTROL_S)
+
+    def _was_killed(self) -> bool:
+        """Whether the warm process was killed from outside; by its own it leaves with a word, or with another status."""
+        try:
+            return self._process.wait(_GRACE_S) in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        except subprocess.TimeoutExpired:
+            return False
 
     def _bubblewrap(
         self, info_fd: int, environment: dict[str, str], visible: Sequence[Path], scratch: str
@@ -387,6 +397,8 @@ def _obituary(status: int) -> StudentGone:
     """Say in a learner's words how a process ended, from its wait status."""
     if status == warm.ALIVE:
         return StudentGone("closed", "the code closed its connection to the grader")
+    if status == warm.LOST:
+        return StudentGone("lost", "the sandbox that the code ran in was killed from outside")
     if status == warm.CROWDED:
         return StudentGone(
             "files", "the code made more files than one submission may: does a loop make them without end?"

@@ -34,8 +34,9 @@ from autograder.sandbox import seccomp
 from autograder.sandbox.limits import Limits
 
 OPEN, END, KILL = b"o", b"e", b"k"
-ALIVE, CROWDED = -1, -2
-"""In place of a wait status: the child was still running when it was ended; it was killed for the number of its files."""
+ALIVE, CROWDED, LOST = -1, -2, -3
+"""In place of a wait status: the child was still running when it was ended; it was killed for the number of its files; this
+process is gone, and the child with it."""
 COMMAND = struct.Struct(">cQ")
 """One of the above, and for OPEN the address space the process starts with, in bytes. Of one size, since they may queue up."""
 

@@ -44,6 +44,10 @@ class Draw:
         """Return a random permutation of range(count), int64."""
         return torch.randperm(count, generator=self._torch)
 
+    def permutations(self, rows: int, count: int) -> torch.Tensor:
+        """Return a random permutation of range(count) in each row, int64 (rows, count)."""
+        return torch.rand(rows, count, generator=self._torch, dtype=torch.float64).argsort(1)
+
     def integer(self, low: int, high: int) -> int:
         """Return an integer in [low, high], both ends included."""
         return self._random.randint(low, high)

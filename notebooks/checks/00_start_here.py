@@ -64,11 +64,11 @@ def _logits(draw: Draw, examples: int, right: int, classes: int = CLASSES) -> tu
 
     Rows are permutations of distinct numbers: no ties.
     """
-    ranks = torch.stack([draw.permutation(classes) for _ in range(examples)])
+    ranks = draw.permutations(examples, classes)
     # Around zero, each row a little off it: the logit of the largest magnitude is the highest in some and the lowest in others.
     logits = (ranks - classes / 2 + 0.5) * draw.uniform(0.3, 0.5) + draw.normal(examples, 1, scale=0.5)
     best, second = ranks.argmax(1), (ranks == classes - 2).float().argmax(1)
-    others = torch.stack([draw.permutation(classes) for _ in range(examples)])
+    others = draw.permutations(examples, classes)
     wrong = torch.where(others[:, 0] == best, others[:, 1], others[:, 0])
     # One wrong answer in two names the runner-up.
     wrong = torch.where(torch.arange(examples) % 2 == 0, second, wrong)

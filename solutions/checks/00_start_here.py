@@ -26,7 +26,7 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
         classes = draw.integer(4, 40)
         classes += classes == examples
         # Permutations of distinct numbers, exact in every dtype: no ties.
-        ranks = torch.stack([draw.permutation(classes) for _ in range(examples)])
+        ranks = draw.permutations(examples, classes)
         logits = ((ranks - draw.integer(0, classes)) * scale).to(dtype)
         # Half the answers or so are right, which few random ones would be, and one names the runner-up.
         order = draw.permutation(examples)

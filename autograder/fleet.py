@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Protocol
 
+from autograder.sandbox import SandboxUnavailable
 from autograder.worker import Assignment, Graded, Job, OtherCourse, Worker, grade_here, prepare_here
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class FleetError(Exception):
     """The workers cannot be had, or are gone; the message says why and what to do."""
 
 
-_FIRST_WORKER_S, _READY_S = 30, 180
+_FIRST_WORKER_S, _READY_S, _COUNT_EVERY_S = 30, 180, 5
 
 GaveUp = Callable[[Job, str], Graded]
 """Makes the report on a job that could not be done, and the reason."""
@@ -64,29 +66,41 @@ class _InProcess:
             yield job, self._worker.grade(job)
 
 
+class _Died:
+    """In place of a result: the worker that had the job died."""
+
+
 class _OnDask:
     def __init__(self, client: Client, assignment: Assignment, place: str) -> None:
         self._client, self._assignment, self._place = client, assignment, place
+        self._workers, self._count_at = 1, 0.0
         self._prepare()
 
     def grade(self, jobs: Iterable[Job], gave_up: GaveUp) -> Iterator[tuple[Job, Graded]]:
         suspects: list[Job] = []
-        waiting = iter(jobs)
-        for job, graded in self._run(waiting, self._room):
-            if graded is None:
+        for job, result in self._run(iter(jobs), self._room):
+            if isinstance(result, _Died):
                 suspects.append(job)
             else:
-                yield job, graded
+                yield job, gave_up(job, result) if isinstance(result, str) else result
         # Of the jobs that a dead worker had, one may have killed it. Now each is alone, so that there is no doubt.
-        for job, graded in self._run(iter(suspects), lambda: 1):
-            yield job, graded or gave_up(job, "the process that graded it was killed, twice; is there enough memory?")
+        for job, result in self._run(iter(suspects), lambda: 1):
+            if isinstance(result, _Died):
+                result = "the process that graded it was killed, twice; is there enough memory?"
+            yield job, gave_up(job, result) if isinstance(result, str) else result
 
     def _room(self) -> int:
-        """Return how many jobs may be under way. Workers come and go."""
-        return _AHEAD * max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        """Return how many jobs may be under way. Workers come and go, so they are counted now and then."""
+        if time.monotonic() >= self._count_at:
+            self._count_at = time.monotonic() + _COUNT_EVERY_S
+            self._workers = max(1, len(self._addresses()))
+        return _AHEAD * self._workers
 
-    def _run(self, jobs: Iterator[Job], room: Callable[[], int]) -> Iterator[tuple[Job, Graded | None]]:
-        """Yield each job and its result, or None if its worker died."""
+    def _addresses(self) -> list[str]:
+        return list(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _run(self, jobs: Iterator[Job], room: Callable[[], int]) -> Iterator[tuple[Job, Graded | _Died | str]]:
+        """Yield each job and its result, or that its worker died, or what went wrong."""
         from distributed import as_completed
 
         under_way: dict[Future[Graded], Job] = {}
@@ -105,18 +119,25 @@ class _OnDask:
                 future = next(done)
                 yield under_way.pop(future), self._result(future)
 
-    def _result(self, future: Future[Graded]) -> Graded | None:
+    def _result(self, future: Future[Graded]) -> Graded | _Died | str:
         from distributed import CancelledError, KilledWorker
 
         try:
             result: Graded = future.result()
             return result
         except KilledWorker:
-            return None
+            return _Died()
         except CancelledError:
             raise FleetError(f"the Dask scheduler at {self._place} is gone") from None
         except OtherCourse as other:
             raise FleetError(_other_course(self._place, other)) from None
+        except SandboxUnavailable as unavailable:
+            raise FleetError(str(unavailable)) from None
+        # A fault of ours, which one submission brings out: the class goes on, unless there is nobody left to ask.
+        except Exception as error:
+            if self._client.status != "running":
+                raise FleetError(f"the Dask scheduler at {self._place} is gone") from None
+            return f"{type(error).__name__}: {error}"[:500]
         finally:
             future.release()
 
@@ -137,7 +158,7 @@ class _OnDask:
 
     def _ask_all(self) -> list[tuple[str, str]]:
         """Run `prepare_here` on every worker; return (address, answer) pairs."""
-        addresses = list(self._client.scheduler_info(n_workers=-1)["workers"])
+        addresses = self._addresses()
         asked = [(a, self._client.submit(prepare_here, self._assignment, workers=[a], pure=False)) for a in addresses]
         answers = []
         for address, future in asked:

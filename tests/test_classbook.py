@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
-from autograder.classbook import class_table, first_thing, mistake_groups, write_csv
+from autograder.classbook import (
+    attention,
+    class_table,
+    first_thing,
+    mistake_groups,
+    moves_table,
+    unit_table,
+    write_csv,
+)
 from autograder.outline import Outline
-from autograder.report import Diagnosis, Report, WrittenReport
+from autograder.report import Diagnosis, Mark, Report, WrittenReport
 from tests.reports import CONTROLS, HOSTILE, exercise, report, saying, unreadable
 
 PER_ELEMENT = Diagnosis(mistake="per_element", explanation="The mask is drawn for each pixel.")
@@ -24,10 +33,7 @@ def read(reports: list[Report], path: Path) -> list[dict[str, str]]:
 
 
 def shown(reports: list[Report], width: int = 120) -> str:
-    console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    console.print(class_table(map(Outline.of, reports)))
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return _printed(class_table(map(Outline.of, reports)), width)
 
 
 def test_csv_has_a_row_a_submission_and_a_column_an_exercise(tmp_path: Path) -> None:
@@ -134,3 +140,50 @@ def test_mistakes_are_grouped_by_unit_the_most_frequent_first() -> None:
         "3 of 6 made this mistake in channel_mask (per_element): The mask is drawn for each pixel.",
         "2 of 6 made this mistake in channel_mask (no_scale): Nothing is rescaled.",
     ]
+
+
+def test_a_large_class_is_summed_up_by_unit_and_exercise() -> None:
+    reports = [report(f"s{i}", exercise("channel_mask", points, 5)) for i, points in enumerate((5, 5, 2, 0))]
+    reports += [report("t", exercise("accuracy", 3, 3), unit="00_start_here"), unreadable()]
+    text = _printed(unit_table(map(Outline.of, reports)))
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    assert ["00_start_here", "1", "3.0/3"] in lines
+    assert ["03_spatial_dropout", "4", "3.0/5"] in lines
+    assert ["channel_mask", "3.0/5", "2", "1", "1"] in lines
+    assert ["not", "graded", "1"] in lines
+
+
+def test_moves_say_who_and_from_what_to_what() -> None:
+    before = Outline.of(report("ada", exercise("channel_mask", 2, 5), exercise("Layer", 11, 11)))
+    after = Outline.of(report("ada", exercise("channel_mask", 5, 5), exercise("Layer", 11, 11)))
+    new = Outline.of(report("bob", exercise("channel_mask", 1, 5)))
+    lost = Outline.of(unreadable("eve"))
+    lines = [line.split() for line in _printed(moves_table([(None, new), (before, after), (None, lost)])).splitlines()]
+    assert ["ada", "03_spatial_dropout", "channel_mask", "2", "5/5", "solved"] in lines
+    assert not any("Layer" in line for line in lines)
+    assert any(line[:4] == ["bob", "03_spatial_dropout", "new", "1/5"] for line in lines)
+    assert any(line[:4] == ["eve", "not", "graded", "new"] for line in lines)
+
+
+def test_hostile_text_stays_text_in_every_table() -> None:
+    for text in HOSTILE:
+        outline = Outline.of(saying(text))
+        for table in (unit_table([outline]), moves_table([(None, outline), (outline, outline)])):
+            assert not CONTROLS & set(_printed(table))
+
+
+def test_a_mark_that_is_older_than_the_submission_is_worth_a_look() -> None:
+    mark = Mark(points=4, judged=0, by="prof", digest="older")
+    marked = report("ada", exercise("channel_mask", 0, 5), digest="newer", unusual=[]).marked({"channel_mask": mark})
+    assert marked.points == 4
+    assert attention([Outline.of(marked)]) == [
+        "ada, 03_spatial_dropout: channel_mask keeps a mark that was given for an earlier version of it"
+    ]
+    assert attention([Outline.of(marked.model_copy(update={"digest": "older"}))]) == []
+
+
+def _printed(table: Table, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()

@@ -1,0 +1,150 @@
+"""Workers: the same marks on any path, a job that kills its worker, a worker with another course."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autograder import fleet, worker
+from autograder.course import Course
+from autograder.judge import ungraded
+from autograder.report import Report, State
+from autograder.worker import Assignment, Graded, Job, OtherCourse, grade_here, pack, prepare_here, unpack
+from tests.class_of import hand_in
+from tests.conftest import linux
+
+pytestmark = linux
+
+
+@pytest.fixture(scope="module")
+def assignment(mini: Course) -> Assignment:
+    return Assignment(str(mini.notebooks), str(mini.solutions), mini.digest, "seed")
+
+
+@pytest.fixture(scope="module")
+def jobs(mini: Course, tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+    """Six submissions, one of which cannot be read."""
+    folder = hand_in(tmp_path_factory.mktemp("class") / "submitted", mini, 5)
+    made = [Job(p.stem, "00_mini", p.name, "", p.read_bytes()) for p in sorted(folder.iterdir())]
+    return [*made, Job("zoe", "", "zoe.ipynb", "", None, "the file could not be read: Permission denied")]
+
+
+@pytest.fixture
+def forget() -> Iterator[None]:
+    """Let this process be one that has served nobody yet, as a worker's is, before and after."""
+    yield
+    while worker._workers:
+        worker._workers.pop().close()
+    worker._served.clear()
+
+
+def gave_up(job: Job, why: str) -> Graded:
+    report = ungraded(None, State.FAILED, why, True, "seed")
+    return Graded.of(report.model_copy(update={"student": job.student}))
+
+
+def reports(workers: fleet.Fleet, jobs: list[Job]) -> dict[str, Report]:
+    found = {}
+    for job, graded in workers.grade(jobs, gave_up):
+        report, page = graded.read()
+        assert job.student == report.student
+        assert job.student not in found
+        assert job.student in page
+        found[job.student] = report.model_copy(update={"seconds": 0.0})
+    return found
+
+
+def test_the_same_reports_in_this_process_and_on_workers(assignment: Assignment, jobs: list[Job]) -> None:
+    with fleet.in_process(assignment) as alone:
+        expected = reports(alone, jobs)
+    assert [r.points for r in expected.values()] == [6] * 5 + [0]
+    assert "Permission denied" in expected["zoe"].sentence
+    with fleet.on_dask(assignment, workers=2) as many:
+        assert reports(many, jobs) == expected
+        assert reports(many, []) == {}
+        # A second class on the same workers; what is known of it already is not computed again.
+        kept = [Job(**{**vars(job), "previous": pack(_renamed(expected[job.student]))}) for job in jobs[:2]]
+        assert {e.sentence for r in reports(many, kept).values() for e in r.exercises} == {"as it was"}
+
+
+def _renamed(report: Report) -> Report:
+    exercises = [e.model_copy(update={"sentence": "as it was"}) for e in report.exercises]
+    return report.model_copy(update={"exercises": exercises})
+
+
+def grade_or_die(assignment: Assignment, job: Job) -> Graded:
+    """Stands for a job that takes its worker with it: for want of memory, or by a fault in a library."""
+    if job.student == "student002":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return grade_here(assignment, job)
+
+
+def grade_or_raise(assignment: Assignment, job: Job) -> Graded:
+    if job.student == "student002":
+        raise ZeroDivisionError("a fault of ours")
+    return grade_here(assignment, job)
+
+
+def test_a_job_that_kills_its_worker_is_given_up_and_costs_nobody_else(
+    assignment: Assignment, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "grade_here", grade_or_die)
+    with fleet.on_dask(assignment, workers=2) as many:
+        found = reports(many, jobs)
+    given_up = found.pop("student002")
+    assert given_up.state is State.FAILED
+    assert "was killed, twice" in given_up.sentence
+    assert [r.points for _, r in sorted(found.items())] == [6] * 4 + [0]
+
+
+def test_a_job_that_fails_by_our_own_fault_is_given_up(
+    assignment: Assignment, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "grade_here", grade_or_raise)
+    with fleet.on_dask(assignment, workers=1) as one:
+        found = reports(one, jobs)
+    assert found["student002"].state is State.FAILED
+    assert "ZeroDivisionError: a fault of ours" in found["student002"].sentence
+    assert sum(r.points for r in found.values()) == 24
+
+
+def test_a_worker_with_another_course_gets_no_work(assignment: Assignment) -> None:
+    other = Assignment(**{**vars(assignment), "digest": "0" * 64})
+    with (
+        pytest.raises(
+            fleet.FleetError, match=r"has another course, engine or package .*give it the same folder"
+        ) as said,
+        fleet.on_dask(other, workers=1),
+    ):
+        raise AssertionError("it got work")
+    assert "\n" not in str(said.value)
+
+
+def test_a_worker_finds_its_course_elsewhere(
+    assignment: Assignment, mini: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: None
+) -> None:
+    elsewhere = Assignment(**{**vars(assignment), "notebooks": "/none/notebooks", "solutions": "/none/solutions"})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OtherCourse, match="no course was found"):
+        prepare_here(elsewhere)
+    monkeypatch.setenv("AUTOGRADER_NOTEBOOKS", str(mini.notebooks))
+    assert prepare_here(elsewhere) == ""
+
+
+def test_a_process_serves_the_course_that_it_read_first(assignment: Assignment, jobs: list[Job], forget: None) -> None:
+    assert prepare_here(assignment) == ""
+    first = worker._workers[0]
+    assert prepare_here(assignment) == ""
+    assert worker._workers[0] is first
+    assert unpack(grade_here(assignment, jobs[0]).report).points == 6
+    changed = Assignment(**{**vars(assignment), "digest": "0" * 64})
+    assert prepare_here(changed) == "stale"
+    with pytest.raises(OtherCourse, match="before the last change"):
+        grade_here(changed, jobs[0])
+    # Another seed is no other course.
+    again = Assignment(**{**vars(assignment), "seed": "another"})
+    assert unpack(grade_here(again, jobs[0]).report).seed == "another"

@@ -1,27 +1,26 @@
-"""What isolation costs: a unit's solution judged in its sandbox, beside the same checks on the same code in this process.
+"""What isolation costs: a unit's solution judged in its sandbox, and by the same `grade` with its code run in this process.
 
-Run it as `python -m tests.benchmarks.isolation`. In this process nothing is read, aligned, encoded or confined: cells run,
-and checks are answered by plain calls. The judged time is all that `grade` takes, from a file's bytes to a report.
+Run it as `python -m tests.benchmarks.isolation`. Both times are all that `grade` takes, from a file's bytes to a report. In
+this process nothing is encoded or confined: checks are answered by plain calls, with the very tensors that they hand over.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 
 from autograder.cells import Role, read_cell
-from autograder.checks import run_check
 from autograder.course import Course, Unit
 from autograder.judge import grade, open_sandbox
 from autograder.probes import Message, ProbeServer, new_namespace, random_state_kept
-from autograder.sandbox import Sandbox
-from autograder.student import Student
-from autograder.submission import align, read_notebook
+from autograder.sandbox import Limits, Sandbox
 from tests.benchmarks import ROOT
 
 SEED = "isolation"
@@ -34,9 +33,27 @@ class _Direct:
 
     def __init__(self, server: ProbeServer) -> None:
         self._server = server
+        self.answer_s = self.ends_at = math.inf
+        self.stand_ins: dict[str, Callable[..., Any]] = {}
 
     def request(self, message: Message) -> Message:
         return self._server.answer(message)
+
+
+class _InProcess:
+    """Takes a Sandbox's place, and opens students in this process."""
+
+    isolated = False
+
+    def __init__(self) -> None:
+        self.limits = Limits()
+        self._main = sys.modules["__main__"]
+
+    def open(self) -> _Direct:
+        return _Direct(ProbeServer(new_namespace()))
+
+    def end(self) -> None:
+        sys.modules["__main__"] = self._main
 
 
 def measure(course: Course, repeats: int = 15) -> list[dict[str, Any]]:
@@ -51,11 +68,12 @@ def measure(course: Course, repeats: int = 15) -> list[dict[str, Any]]:
 
 def _row(course: Course, unit: Unit, repeats: int) -> dict[str, Any]:
     copies = [_copy(unit, number) for number in range(WARM_UP + repeats)]
-    direct = [_in_process(unit, data) for data in copies]
+    with random_state_kept():
+        in_process = [_graded(course, cast(Sandbox, _InProcess()), data) for data in copies]
     with open_sandbox(course) as sandbox:
         # One right after the other, so that ending a process and forking the next one count.
-        judged = [_judged(course, sandbox, data) for data in copies]
-    seconds = [statistics.median(times[WARM_UP:]) for times in (direct, judged)]
+        judged = [_graded(course, sandbox, data) for data in copies]
+    seconds = [statistics.median(times[WARM_UP:]) for times in (in_process, judged)]
     return {"unit": unit.stem, "in_process": seconds[0], "judged": seconds[1], "ratio": seconds[1] / seconds[0]}
 
 
@@ -69,27 +87,7 @@ def _copy(unit: Unit, number: int) -> bytes:
     return json.dumps(notebook).encode()
 
 
-def _in_process(unit: Unit, data: bytes) -> float:
-    submission = align(read_notebook(data)[0], unit)
-    main = sys.modules["__main__"]
-    with random_state_kept():
-        start = time.perf_counter()
-        try:
-            student = Student(_Direct(ProbeServer(new_namespace())))
-            for program in submission.programs:
-                student.run(program.label, program.source)
-            for exercise in unit.exercises:
-                student.watch = exercise.forbids
-                for check in unit.checks(exercise.name):
-                    outcome = run_check(check, student, SEED, unit.reference)
-                    if not outcome.points:
-                        raise RuntimeError(f"{unit.stem}: the solution fails {check.name}: {outcome.message}")
-            return time.perf_counter() - start
-        finally:
-            sys.modules["__main__"] = main
-
-
-def _judged(course: Course, sandbox: Sandbox, data: bytes) -> float:
+def _graded(course: Course, sandbox: Sandbox, data: bytes) -> float:
     start = time.perf_counter()
     report = grade(data, "solution", course, sandbox, SEED)
     seconds = time.perf_counter() - start

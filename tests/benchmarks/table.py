@@ -97,7 +97,7 @@ def _alone(results: Results) -> Iterator[str]:
     if part := results.get("isolation"):
         for row in part["units"]:
             times = f"{row['ratio']:.2f} × ({_number(row['judged'])} and {_number(row['in_process'])} s)"
-            yield f"| `{row['unit']}` judged in the sandbox, over the same checks in one process | {times} | 1.5 × or less |"
+            yield f"| `{row['unit']}` judged in the sandbox, over the same in one process | {times} | 1.5 × or less |"
     if part := results.get("notebook"):
         name, run = max(part["exercises"].items(), key=lambda item: item[1]["median"])
         number, first = len(part["exercises"]), max(each["cold"] for each in part["exercises"].values())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 _BESIDE = {
     "__main__", "build", "classbook", "classroom", "cli", "collect", "feedback", "fleet", "gradebook", "interactive",
-    "outline", "verdict", "worker",
+    "outline", "picture", "verdict", "worker",
 }  # fmt: skip
 """Modules of the engine that no verdict depends on; a test holds the judge to importing none of them."""
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "msgpack")

@@ -18,7 +18,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from autograder.checks import Status
-from autograder.evidence import Evidence, data_uri
+from autograder.evidence import Evidence
+from autograder.picture import data_uri
 from autograder.report import ExerciseReport, Report
 from autograder.text import harmless, sentence
 

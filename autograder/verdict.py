@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from autograder.checks import Outcome, Status
-from autograder.evidence import data_uri
+from autograder.picture import data_uri
 
 _MARKS = {Status.PASSED: "✓", Status.NOT_STARTED: "○"}
 # JupyterLab's own colours, which suit its light and its dark theme; elsewhere ours.

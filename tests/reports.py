@@ -100,7 +100,7 @@ class Page(HTMLParser):
         self._in_style = tag == "style"
         self.open_details += tag == "details" and "open" in values
         if tag == "img":
-            assert (values["src"] or "").startswith("data:image/png;base64,")
+            assert (values["src"] or "").startswith("data:image/svg+xml;base64,")
             self.images.append(values)
         elif tag == "meta":
             self.metas.append(values)

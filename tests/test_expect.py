@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from autograder import expect
 from autograder.cells import STILL_TO_DO
-from autograder.evidence import data_uri
+from autograder.picture import data_uri
 from autograder.student import Student, StudentError, local_student
 
 
@@ -22,7 +22,7 @@ def fails(code: str, says: str, attempt: Callable[[], Any]) -> expect.Failure:
     assert caught.value.code == code
     assert says in caught.value.message
     for evidence in caught.value.evidence:
-        assert data_uri(evidence).startswith("data:image/png;base64,")
+        assert data_uri(evidence).startswith("data:image/svg+xml;base64,")
         assert evidence.caption
     return caught.value
 

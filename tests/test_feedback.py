@@ -96,7 +96,8 @@ def test_an_unreadable_file_gets_a_page() -> None:
 
 
 def test_a_picture_that_cannot_be_drawn_costs_the_picture_only() -> None:
-    nothing = evidence.Evidence(kind="images", caption="Nothing to see.", panels=[evidence.Panel(title="x", values=[])])
+    beyond = evidence.Series(label="x", x=[0, 1], y=[1e308, -1e308])
+    nothing = evidence.Evidence(kind="bars", caption="Nothing to see.", series=[beyond])
     page = Page(render(report("ada", exercise(checks=[check(evidence=[nothing])]))))
     assert "Nothing to see." in page
     assert not page.images

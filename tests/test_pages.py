@@ -145,7 +145,7 @@ def test_the_notebook_in_jupyterlab(browser: Any, lab: str, course: Course) -> N
     page.wait_for_selector(f"text=channel_mask: {most} of {most} points", timeout=120_000)
     page.wait_for_selector("text=Likely mistake", timeout=120_000)
     page.wait_for_selector("text=Hint 1 of 3")
-    assert page.locator("img[src^='data:image/png']").count() >= 1
+    assert page.locator("img[src^='data:image/svg']").count() >= 1
     before = page.locator(".jp-RenderedImage img").last.get_attribute("src")
     page.locator("button:has-text('new masks')").click(timeout=120_000)
     page.wait_for_function(

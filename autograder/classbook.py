@@ -119,16 +119,22 @@ def moves_table(moves: Iterable[tuple[Outline | None, Outline]]) -> Table:
     table.add_column("Would be", justify="right")
     table.add_column("First thing to know", ratio=1)
     for before, after in sorted(moves, key=lambda m: (m[1].student.casefold(), m[1].student, m[1].unit)):
-        was = {e.name: e.points for e in before.exercises} if before else {}
+        was = {e.name: e for e in before.exercises} if before else {}
         who = _short(after.student, _NAME), _short(after.unit or "not graded", _NAME)
-        moved = [e for e in after.exercises if was.get(e.name) != e.points]
+        moved = [e for e in after.exercises if e.name not in was or was[e.name].points != e.points]
         for exercise in moved if before else ():
             told = Text(one_line(exercise.sentence, _SENTENCE))
-            old = str(was[exercise.name]) if exercise.name in was else "new"
+            old = f"{was[exercise.name].points}/{was[exercise.name].max_points}" if exercise.name in was else "new"
             table.add_row(*who, _short(exercise.name, _NAME), old, f"{exercise.points}/{exercise.max_points}", told)
         if not before or not moved:
             told = Text(one_line(first_thing(after), _SENTENCE))
-            table.add_row(*who, "", str(before.points) if before else "new", f"{after.points}/{after.max_points}", told)
+            table.add_row(
+                *who,
+                "",
+                f"{before.points}/{before.max_points}" if before else "new",
+                f"{after.points}/{after.max_points}",
+                told,
+            )
     return table
 
 

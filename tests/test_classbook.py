@@ -159,7 +159,7 @@ def test_moves_say_who_and_from_what_to_what() -> None:
     new = Outline.of(report("bob", exercise("channel_mask", 1, 5)))
     lost = Outline.of(unreadable("eve"))
     lines = [line.split() for line in _printed(moves_table([(None, new), (before, after), (None, lost)])).splitlines()]
-    assert ["ada", "03_spatial_dropout", "channel_mask", "2", "5/5", "solved"] in lines
+    assert ["ada", "03_spatial_dropout", "channel_mask", "2/5", "5/5", "solved"] in lines
     assert not any("Layer" in line for line in lines)
     assert any(line[:4] == ["bob", "03_spatial_dropout", "new", "1/5"] for line in lines)
     assert any(line[:4] == ["eve", "not", "graded", "new"] for line in lines)

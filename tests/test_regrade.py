@@ -134,7 +134,7 @@ def test_diff_shows_who_would_move_and_publishes_nothing(run: Run, own: Course, 
     assert moved.exit_code == 1
     assert f"Points would move for 1 of {COUNT} submissions" in moved.stdout
     line = next(line for line in moved.stdout.splitlines() if "student000" in line)
-    assert line.split()[:5] == ["student000", UNIT, "quadruple", "0", "2/2"]
+    assert line.split()[:5] == ["student000", UNIT, "quadruple", "0/2", "2/2"]
     assert "student001" not in moved.stdout
     assert {p: p.read_bytes() for p in before} == before
     # What diff computed is there: publishing it grades nothing.

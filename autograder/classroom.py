@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +119,7 @@ def grade_class(
 
 def write_report(report: Report, page: str, folder: Path) -> None:
     """Write one report's JSON and feedback page."""
-    data, html = _paths(folder, report.student, report.unit, report.file)
+    data, html = pages_of(folder, report.student, work_of(report.unit, report.file, report.state))
     _write(data, report.model_dump_json(indent=1) + "\n")
     _write(html, page)
 
@@ -128,7 +128,8 @@ def remark(
     book: Gradebook, out: Path, student: str, unit: str, exercise: str, points: int, by: str, reason: str = ""
 ) -> Report:
     """Give a mark, and write anew what shows it. Returns the report with it. Raises GradebookError, OSError."""
-    report = book.give_mark(student, unit, exercise, points, by, reason)
+    pages = pages_of(out, student, unit)
+    report = book.give_mark(student, unit, exercise, points, by, reason, before=lambda: _take_back(pages))
     (out / "feedback").mkdir(parents=True, exist_ok=True)
     write_report(report, render(report), out)
     write_csv(book.outlines(), out / "grades.csv")
@@ -155,8 +156,9 @@ class _Desk:
         if not stored.counts:
             self._note_move(stored.outline)
             if self._publish:
+                self._take_back(student, work, handed_in.file)
                 self._book.publish(student, work, key)
-        if self._publish and not (stored.counts and self._written(handed_in)):
+        if self._publish and not all(page.exists() for page in pages_of(self._out, student, work)):
             report = self._book.report(student, work)
             if report is not None:
                 report = report.marked(self._book.marks(student, report.unit))
@@ -173,18 +175,18 @@ class _Desk:
             )
 
     def take(self, job: Job, graded: Graded) -> None:
-        """File a result: the pages first, so that what is in the gradebook is sure to have them."""
+        """File a result."""
         report, page = graded.read()
         marks = self._book.marks(report.student, report.unit)
         if marks:
             page = render(report.marked(marks))
+        self._note_move(Outline.of(report.marked(marks)))
+        if self._publish:
+            self._take_back(report.student, work_of(report.unit, report.file, report.state), report.file)
+        # What failed by our own fault is tried again the next time.
+        self._book.save("" if report.broken else job.key, report, counts=self._publish)
         if self._publish:
             write_report(report.marked(marks), page, self._out)
-        # What failed by our own fault is tried again the next time.
-        key = "" if report.broken else job.key
-        outline = Outline.of(report.marked(marks))
-        self._note_move(outline)
-        self._book.save(key, report, counts=self._publish)
         self._run.graded += 1
 
     def gave_up(self, job: Job, why: str) -> Graded:
@@ -194,6 +196,10 @@ class _Desk:
         report = ungraded(unit, State.FAILED, sentence, self._assignment.isolated, self._assignment.seed)
         digest = hashlib.sha256(job.data).hexdigest() if job.data is not None else ""
         return Graded.of(report.model_copy(update={"student": job.student, "file": job.file, "digest": digest}))
+
+    def _take_back(self, student: str, work: str, file: str) -> None:
+        """Take back what a new result replaces, also the word that there was none."""
+        _take_back([*pages_of(self._out, student, work), *pages_of(self._out, student, work_of("", file))])
 
     def _key(self, handed_in: HandIn) -> str:
         """Return the digest of all that a report depends on."""
@@ -213,17 +219,21 @@ class _Desk:
         ]:
             self._run.moves.append((before, after))
 
-    def _written(self, handed_in: HandIn) -> bool:
-        return all(p.exists() for p in _paths(self._out, handed_in.student, handed_in.stem, handed_in.file))
-
 
 def _kept(done: int, total: int, book: Gradebook) -> str:
     return f"{done} of {total} are in the gradebook {book.name}, and the same command goes on from there"
 
 
-def _paths(folder: Path, student: str, unit: str, file: str) -> tuple[Path, Path]:
-    stem = _file_name(f"{student}--{unit or Path(file).stem}")
+def pages_of(folder: Path, student: str, work: str) -> tuple[Path, Path]:
+    """Return where the JSON and the page of a piece of work are; work without a verdict displaces none that has one."""
+    stem = _file_name(f"{student}--{Path(work).stem}--not-graded" if work.startswith("/") else f"{student}--{work}")
     return folder / f"{stem}.json", folder / "feedback" / f"{stem}.html"
+
+
+def _take_back(pages: Iterable[Path]) -> None:
+    """Remove pages before what they show is changed: should we be stopped then, they are missed, and written the next time."""
+    for page in pages:
+        page.unlink(missing_ok=True)
 
 
 def _file_name(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -156,10 +156,13 @@ class Gradebook:
     def find(self, student: str, work: str, key: str) -> Stored | None:
         """Return the result with this key, if there is one, whether it counts or not."""
         with self._reading() as session:
-            row, current = _find(session, student, work, key), _current(session, student, work)
+            row = _find(session, student, work, key)
             if row is None:
                 return None
-            return Stored(Outline.from_json(row.outline), counts=current is not None and current.key == key)
+            outline, current = Outline.from_json(row.outline), _current(session, student, work)
+            # Not if there is word of a later version of the file that had no verdict: it is to be taken back first.
+            later = None if work.startswith("/") else _current(session, student, work_of("", outline.file))
+            return Stored(outline, counts=current is not None and current.key == key and later is None)
 
     def save(self, key: str, report: Report, counts: bool = True) -> Outline:
         """Add a result; return its outline, marks of persons included.
@@ -218,8 +221,20 @@ class Gradebook:
         with self._reading() as session:
             return _marks(session, student, unit)
 
-    def give_mark(self, student: str, unit: str, exercise: str, points: int, by: str, reason: str = "") -> Report:
+    def give_mark(
+        self,
+        student: str,
+        unit: str,
+        exercise: str,
+        points: int,
+        by: str,
+        reason: str = "",
+        before: Callable[[], None] = lambda: None,
+    ) -> Report:
         """Give points in place of the judge's, for good. Returns the report with them.
+
+        Args:
+            before: called when the mark is known to be in order, before it is saved.
 
         Raises:
             GradebookError: there is no such result, or the points are out of range.
@@ -235,6 +250,7 @@ class Gradebook:
                 raise GradebookError(f"{unit} of {student} has no exercise {exercise}: it has {names}")
             if not 0 <= points <= judged.max_points:
                 raise GradebookError(f"{exercise} gives from 0 to {judged.max_points} points, not {points}")
+            before()
             session.add(
                 _Mark(
                     student=student, unit=unit, exercise=exercise, points=points, by=by, reason=reason, digest=report.digest

@@ -33,8 +33,8 @@ from autograder.student import Student, StudentGone
 from autograder.submission import Unreadable, align, identify, read_notebook
 from tests.conftest import linux
 
-NOTEBOOKS, GRADED = 2_000, 200
-"""Malformed notebooks through reading and aligning, and those of them that the sandbox runs."""
+NOTEBOOKS, GRADED = 2_000, 2_000
+"""Malformed notebooks through reading and aligning, and through the whole grader, whose sandbox runs what can be read."""
 MESSAGES, TRANSPORTED, ANSWERED = 20_000, 1_000, 1_000
 """Malformed messages: decoded, sent over a socket to the judge's own transport, and seen by checks as answers to probes."""
 
@@ -194,6 +194,7 @@ def test_every_malformed_notebook_is_read_or_refused_in_a_sentence(bases: list[t
 
 
 @linux
+@pytest.mark.timeout(900)
 def test_every_malformed_notebook_gets_a_report(mini: Course) -> None:
     """The same through the real grader: code that was changed token by token runs in the sandbox."""
     base = json.loads(mini.unit("00_mini").solution_path.read_bytes())

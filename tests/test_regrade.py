@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from autograder import digests
+from autograder import classroom, digests
 from autograder.cli import app
 from autograder.course import Course
 from tests.class_of import ROOT, hand_in, results
@@ -176,6 +178,55 @@ def test_a_person_s_mark_stays_whatever_is_graded(run: Run, own: Course, tmp_pat
         assert refused.exit_code == 2
         assert len(refused.stderr.strip().splitlines()) == 1
     assert points(tmp_path)[0] == [4, 1]
+
+
+@linux
+def test_a_file_nobody_can_read_takes_no_verdict_away(run: Run, tmp_path: Path) -> None:
+    run("grade")
+    file = tmp_path / "class" / "student001.ipynb"
+    good = file.read_text()
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("student001*")}
+    for _ in range(2):
+        file.write_text(good[:100])
+        assert run("grade").exit_code == 0
+        rows = [r for r in _rows(tmp_path) if r["student"] == "student001"]
+        assert [(r["state"], r["points"]) for r in rows] == [("unreadable", "0"), ("graded", "6")]
+        assert {p: p.read_bytes() for p in before} == before
+        word = tmp_path / "out" / "feedback" / "student001--student001--not-graded.html"
+        assert "not valid JSON" in word.read_text()
+        file.write_text(good)
+        assert f"{COUNT} of {COUNT} had not changed" in run("grade").stdout
+        assert [r["points"] for r in _rows(tmp_path) if r["student"] == "student001"] == ["6"]
+        assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("student001*")} == before
+
+
+@linux
+@pytest.mark.parametrize("step", ["save", "publish", "write_report"])
+def test_stopped_between_any_two_steps_pages_and_gradebook_agree_in_the_end(
+    run: Run, own: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    run("grade")
+    edit(own.notebooks / "checks" / f"{UNIT}.py", *LOOSER)
+    if step == "publish":
+        run("diff")
+    place = classroom if step == "write_report" else classroom.Gradebook
+    real = getattr(place, step)
+
+    def stop_before(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr(place, step, real)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, step, stop_before)
+    assert run("grade").exit_code == 2
+    assert getattr(place, step) is real
+    assert run("grade").exit_code == 0
+    assert points(tmp_path) == [[4, 2]] * COUNT
+    assert [r["points"] for r in _rows(tmp_path)] == ["6"] * COUNT
+
+
+def _rows(tmp_path: Path) -> list[dict[str, str]]:
+    with (tmp_path / "out" / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_a_digest_changes_with_what_matters_to_an_exercise_alone(own: Course) -> None:

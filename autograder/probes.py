@@ -128,8 +128,9 @@ class ProbeServer:
         """Note from now on which of these library functions are called."""
         self._watched = frozenset(names)
 
-    def _do_forget(self) -> None:
-        self._objects.clear()
+    def _do_forget(self, keep: list[int]) -> None:
+        """Drop all objects but those of these identities."""
+        self._objects = {identity: self._objects[identity] for identity in keep if identity in self._objects}
         gc.collect(1)
 
     def _do_call(

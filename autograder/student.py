@@ -106,8 +106,8 @@ class Observation:
 class Student:
     """The learner's namespace: `student.name` is the object called `name` there.
 
-    What needs no answer travels with the next request that does, and a name is looked up once until all is forgotten: each
-    message is a pair of context switches.
+    What needs no answer travels with the next request that does, and a name is looked up once until a cell runs: each message
+    is a pair of context switches.
 
     Attributes:
         watch: names of library functions that an exercise may not call.
@@ -146,9 +146,9 @@ class Student:
         self._request({"op": "replace", "name": name})
 
     def forget(self) -> None:
-        """Drop every object held for this handle; Remotes made so far are void."""
-        self._found.clear()
-        self._waiting = [{"op": "forget"}]  # whatever nobody has waited for by now, nobody will
+        """Drop every object held for this handle but those found by name; other Remotes made so far are void."""
+        keep = [remote.reference.id for remote in self._found.values()]
+        self._waiting = [{"op": "forget", "keep": keep}]  # whatever nobody has waited for by now, nobody will
 
     def observe(self, target: Remote, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any) -> Observation:
         """Call `target` and report its arguments afterwards and, given a cotangent, the gradients."""

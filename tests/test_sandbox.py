@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -185,6 +186,41 @@ def test_nothing_passes_from_one_submission_to_the_next(box: Sandbox) -> None:
     assert attempt(box, clean) == "ok"
 
 
+def test_a_rehearsal_leaves_no_trace(box: Sandbox) -> None:
+    look = (
+        "import gc, linecache, random, sys, numpy, torch\n"
+        "assert not linecache.cache or list(linecache.cache) == ['<look>'], list(linecache.cache)\n"
+        "assert not [c for c in torch.nn.Module.__subclasses__() if c.__name__ == 'Layer']\n"
+        "assert not [o for o in gc.get_objects() if type(o).__name__ in ('Layer', 'Tensor')]\n"
+        "assert torch.is_grad_enabled() and sys.modules['__main__'].__dict__ is globals()\n"
+        "coins = [random.random(), float(numpy.random.rand()), float(torch.rand(()))]"
+    )
+    coins = []
+    for _ in range(2):
+        student = Student(box.open())
+        student.run("look", look)
+        coins.append(student.coins)
+    assert coins[0] == coins[1]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "import os, tempfile\nos.chmod(tempfile.gettempdir(), 0)",
+        "import os, tempfile\nfor i in range(10**7): os.close(os.open(f'{tempfile.gettempdir()}/{i}', os.O_CREAT))",
+        "x = []\nwhile True: x.append(bytearray(8 << 20))",
+        "import os, signal\nfor pid in range(2, 2000):\n  try: os.kill(pid, signal.SIGKILL)\n  except PermissionError: pass",
+        "import ctypes\nfor pid in range(2, 2000): ctypes.CDLL(None).syscall(101, 16, pid, 0, 0)  # ptrace attaches",
+        "import os\nfor fd in range(3, 1024):\n  try: os.write(fd, b'xxxxxxxx')\n  except OSError: pass",
+    ],
+)
+def test_the_child_that_waits_is_out_of_reach(box: Sandbox, harm: str) -> None:
+    process = box._process.pid
+    attempt(box, harm)
+    assert attempt(box, "import torch, os, tempfile\nassert not os.listdir(tempfile.gettempdir())") == "ok"
+    assert box._process.pid == process
+
+
 def test_a_student_that_is_gone_stays_gone_and_costs_nobody_else(box: Sandbox) -> None:
     student = Student(box.open())
     for _ in range(2):
@@ -307,7 +343,7 @@ def test_a_sandbox_killed_while_it_starts_is_started_again(
             super().__init__(*arguments, **settings)
             if left and "bwrap" in arguments[0][0]:
                 left -= 1
-                self.kill()
+                os.killpg(self.pid, signal.SIGKILL)  # bubblewrap may have made its child by now
 
     monkeypatch.setattr(launch.subprocess, "Popen", Killed)
     if kills == 3:

@@ -85,21 +85,22 @@ class Sandbox:
             if self._spare is None:
                 self._order()
             _, clean = self._settle()
+            channel = self._spare
+            if clean:
+                self._order()  # the next one, which is forked while this one works
         except (OSError, EOFError, wire.WireError):
             clean = False  # the warm process died: for want of memory, or of something we have not thought of
         if not clean:
             self._restart()
             return self.open()
-        assert self._spare is not None
-        self._student = StudentProcess(self, self._spare)
-        self._spare = None
+        assert channel is not None
+        self._student = StudentProcess(self, channel)
         return self._student
 
     def end(self) -> None:
-        """End the current student at once, and have the next one made meanwhile.
+        """End the current student at once.
 
-        Nothing is waited for but by `open`: that one is gone and its files are, before another is forked, is for the warm
-        process to see to, in this order.
+        Nothing is waited for but by `open`: that this one is gone and its files are, before anybody speaks to another.
         """
         self._finish(warm.KILL)
 
@@ -118,8 +119,6 @@ class Sandbox:
             self._owed += 1
             if command == warm.END:
                 status, clean = self._settle()
-            if clean:
-                self._order()
         except (OSError, EOFError, wire.WireError):
             status, clean = warm.LOST, False
         if not clean:

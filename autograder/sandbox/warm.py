@@ -2,8 +2,11 @@
 
 Runs inside the sandbox as `python -m autograder.sandbox.warm FD`, FD being its control socket. For each OPEN, which brings
 a new socket along, it forks; the child confines itself and answers probes on that socket until the judge hangs up. KILL
-kills the child and empties /tmp; END does so too, but lets it end by itself for a moment, and says how it did. The warm
+kills the oldest child and empties /tmp; END does so too, but lets it end by itself for a moment, and says how it did. The warm
 process itself never reads a byte of a learner's, and has nothing worth stealing.
+
+While one child works the next one is made and waits. It is out of the other's reach: the filter leaves no call that touches
+another process, there is no /proc, nothing is mapped by both, and the waiting child opens no file.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from typing import Any
 import torch
 
 from autograder import wire
-from autograder.probes import Message, ProbeServer, describe_error, new_namespace
+from autograder.probes import Message, ProbeServer, describe_error, new_namespace, seed_torch
 from autograder.sandbox import seccomp
 from autograder.sandbox.limits import Limits
 
@@ -76,14 +79,16 @@ def main() -> None:
     settings = wire.Reader(control.recv_into).frame()
     limits = Limits(**settings["limits"])
     failed = _warm_up(settings["preload"])
-    scratch = Path(settings["scratch"])
+    scratch, bpf = Path(settings["scratch"]), base64.b64decode(settings["filter"])
     null = os.open(os.devnull, os.O_RDWR)
     control.sendall(wire.encode({"ready": os.getpid(), "failed": failed}))
-    child, crowded = 0, False
+    os.chdir(scratch)
+    children: list[int] = []  # the one that the judge speaks to, and the one that waits for its turn
+    crowded = False
     while True:
         # Without isolation the scratch folder is one of many in its file system, whose files are not all the learner's.
-        if child and settings["filter"]:
-            crowded = _count_files(control, child, scratch, limits.files)
+        if children and bpf:
+            crowded |= _count_files(control, children[0], scratch, limits.files)
         data, fds, _, _ = socket.recv_fds(control, COMMAND.size, 1)
         if not data:
             return
@@ -91,13 +96,14 @@ def main() -> None:
         if command == OPEN:
             child = os.fork()
             if child == 0:
-                _become_student(fds[0], null, limits, baseline, settings["filter"], scratch)
+                _become_student(fds[0], null, limits, baseline, bpf)
             os.close(fds[0])
+            children.append(child)
             control.sendall(wire.encode({"pid": child}))
         else:
-            status = _end(child, _GRACE_S if command == END else 0) if child else ALIVE
+            status = _end(children.pop(0), _GRACE_S if command == END else 0) if children else ALIVE
             status = CROWDED if crowded else status
-            child, crowded = 0, False
+            crowded = False
             control.sendall(wire.encode({"status": status, "clean": _sweep(scratch)}))
 
 
@@ -113,7 +119,7 @@ def _warm_up(preload: list[str]) -> list[str]:
     # One thread: a fork copies only the calling one, and a pool's locks would stay locked for ever.
     torch.set_num_threads(1)
     _rehearse()
-    torch.manual_seed(0)
+    seed_torch(0)
     gc.collect()
     gc.freeze()
     return failed
@@ -135,11 +141,11 @@ def _rehearse() -> None:
         probe(op="several", messages=[{"op": "run", "name": "rehearsal", "source": cell}, {"op": "seed", "seed": 1}])
         layer = probe(op="call", target=probe(op="get", name="Layer"), args=[], kwargs={})["output"]
         probe(op="call", target=layer, args=[torch.ones(2, 3)], kwargs={})
-        probe(op="forget")
+        probe(op="forget", keep=[])
     linecache.clearcache()
 
 
-def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: str, scratch: Path) -> None:
+def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: bytes) -> None:
     """Turn a fresh fork into a confined student process. Never returns."""
     status = 1
     try:
@@ -149,10 +155,9 @@ def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: str,
             os.dup2(null, target)
         os.dup2(fd, _CHANNEL_FD)
         os.closerange(_CHANNEL_FD + 1, 1024)  # the control socket among them
-        os.chdir(scratch)
         _limit(limits, baseline)
         if bpf:
-            seccomp.install(base64.b64decode(bpf))
+            seccomp.install(bpf)
         _serve(Channel(_CHANNEL_FD))
         status = 0
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -124,6 +124,11 @@ def collect_checks(namespace: dict[str, Any], graded_only: bool = False) -> list
     return found
 
 
+def check_names(namespace: dict[str, Any], exercise: str) -> set[str]:
+    """Return what the checks of an exercise are called in a module's namespace."""
+    return {name for name, value in namespace.items() if getattr(value, "__check__", ("",))[0] == exercise}
+
+
 def collect_exercises(namespace: dict[str, Any]) -> tuple[Exercise, ...]:
     """Return a check module's EXERCISES."""
     return tuple(namespace.get("EXERCISES", ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ def write_csv(reports: Iterable[Outline], path: Path) -> None:
     exercises = list(
         dict.fromkeys(f"{r.unit}.{e.name}" for r in sorted(rows, key=lambda r: r.unit) for e in r.exercises)
     )
-    part = path.with_suffix(path.suffix + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("w", encoding="utf-8-sig", newline="") as file:
         # Text in quotes, all of it: unquoted, a program that splits at ";" would find new cells in it.
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from autograder import digests
 from autograder.classbook import write_csv
-from autograder.collect import HandIn, find_submissions, look, plan
+from autograder.collect import CollectError, HandIn, find_submissions, look, plan
 from autograder.course import Course, Unit
 from autograder.feedback import render
 from autograder.fleet import Fleet, FleetError
@@ -21,6 +23,9 @@ from autograder.outline import Outline, work_of
 from autograder.report import Report, State
 from autograder.sandbox import Limits
 from autograder.worker import Assignment, Graded, Job, pack
+
+_CLOCK_S = 0.01
+"""How far the clock of file systems, which ticks, may be behind."""
 
 Hire = Callable[[Assignment, int], AbstractContextManager[Fleet]]
 """Gets workers for an assignment and a number of jobs."""
@@ -40,8 +45,7 @@ class Run:
         handed_in: how many submissions there were.
         graded: how many of them were graded now; the others had not changed.
         works: the (student, work) pairs under which the gradebook may have them.
-        moves: submissions whose points are not what counted before, or what would count if this were published: before
-            (None for what is new) and after.
+        moves: where nothing was published, the submissions whose points would change: before (None for new ones) and after.
     """
 
     handed_in: int
@@ -82,10 +86,11 @@ def grade_class(
         Stopped: the workers, the gradebook or the disk failed, or Ctrl-C was pressed.
     """
     entries = find_submissions(paths, course.units)
-    progress(0, len(entries), "looking at the submissions")
-    handed_in = plan(entries, course, unit)
-    run = Run(len(handed_in), {(h.student, w) for h in handed_in for w in (h.work, work_of("", h.file))})
-    done = 0
+    if book.file and book.file.is_relative_to(course.notebooks) and not book.file.is_relative_to(out.resolve()):
+        raise CollectError(f"the gradebook {book.name} lies where learners' code can read it: put it elsewhere")
+    handed_in = plan(entries, course, unit, lambda done: progress(done, len(entries), "looking at the submissions"))
+    works = {(h.student, w) for h in handed_in for w in (h.work, work_of("", h.file))}
+    run, done = Run(len(handed_in), works), 0
     try:
         assignment = Assignment(
             str(course.notebooks), str(course.solutions), course.digest, seed or book.seed(), isolated,
@@ -94,8 +99,13 @@ def grade_class(
         desk = _Desk(course, book, out, assignment, publish, again, run)
         if publish:
             (out / "feedback").mkdir(parents=True, exist_ok=True)
-        to_do = [h for h in handed_in if not desk.settled(h)]
-        done = len(handed_in) - len(to_do)
+        to_do = []
+        for each in handed_in:
+            if desk.settled(each):
+                done += 1
+                progress(done, len(handed_in), each.student)
+            else:
+                to_do.append(each)
         if to_do:
             progress(done, len(handed_in), "starting workers")
             with hire(assignment, len(to_do)) as fleet:
@@ -103,17 +113,20 @@ def grade_class(
                     desk.take(job, graded)
                     done += 1
                     progress(done, len(handed_in), job.student)
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped by you; {_kept(done, len(handed_in), book)}") from None
-    except (FleetError, GradebookError) as error:
-        raise Stopped(f"{error}; {_kept(done, len(handed_in), book)}") from None
-    except OSError as error:
-        place = error.filename or out
-        raise Stopped(f"{place}: {error.strerror or error}; {_kept(done, len(handed_in), book)}") from None
-    finally:
-        if publish:  # also when the run is stopped half way, unless that is for want of a disk to write to
+        if publish:
+            write_csv(book.outlines(), out / "grades.csv")
+    except BaseException as error:
+        if publish:  # what there is, unless there is nothing to write it to
             with contextlib.suppress(OSError, GradebookError):
                 write_csv(book.outlines(), out / "grades.csv")
+        kept = f"{done} of {len(handed_in)} are in the gradebook {book.name}, and the same command goes on from there"
+        if isinstance(error, KeyboardInterrupt):
+            raise Stopped(f"stopped by you; {kept}") from None
+        if isinstance(error, FleetError | GradebookError):
+            raise Stopped(f"{error}; {kept}") from None
+        if isinstance(error, OSError):
+            raise Stopped(f"{error.filename or out}: {error.strerror or error}; {kept}") from None
+        raise
     return run
 
 
@@ -127,12 +140,16 @@ def write_report(report: Report, page: str, folder: Path) -> None:
 def remark(
     book: Gradebook, out: Path, student: str, unit: str, exercise: str, points: int, by: str, reason: str = ""
 ) -> Report:
-    """Give a mark, and write anew what shows it. Returns the report with it. Raises GradebookError, OSError."""
+    """Give a mark, and write anew what shows it, if `out` is where results are. Returns the report with it.
+
+    Raises:
+        GradebookError, OSError: it could not be given, or not be shown; the next grading shows it then.
+    """
     pages = pages_of(out, student, unit)
     report = book.give_mark(student, unit, exercise, points, by, reason, before=lambda: _take_back(pages))
-    (out / "feedback").mkdir(parents=True, exist_ok=True)
-    write_report(report, render(report), out)
-    write_csv(book.outlines(), out / "grades.csv")
+    if (out / "feedback").is_dir():
+        write_report(report, render(report), out)
+        write_csv(book.outlines(), out / "grades.csv")
     return report
 
 
@@ -153,12 +170,14 @@ class _Desk:
         stored = self._book.find(student, work, key)
         if stored is None:
             return False
-        if not stored.counts:
+        since = stored.counts_since
+        if since is None:
             self._note_move(stored.outline)
             if self._publish:
                 self._take_back(student, work, handed_in.file)
                 self._book.publish(student, work, key)
-        if self._publish and not all(page.exists() for page in pages_of(self._out, student, work)):
+        # Pages are missing or old where we were stopped, or where the last run or mark wrote to another folder.
+        if self._publish and not (since and all(_is_newer(p, since) for p in pages_of(self._out, student, work))):
             report = self._book.report(student, work)
             if report is not None:
                 report = report.marked(self._book.marks(student, report.unit))
@@ -166,9 +185,13 @@ class _Desk:
         return True
 
     def jobs(self, handed_in: Sequence[HandIn]) -> Iterator[Job]:
-        """Read each file when its turn comes, for a class does not fit into memory; it may have changed since."""
+        """Read each file when its turn comes, for a class does not fit into memory. It may have changed since."""
         for before in handed_in:
             now, data = look(before.student, before.path, self._course)
+            if now.work != before.work and (now.student, now.work) in self._run.works:
+                problem = f"the file became a second submission in {now.stem} while the class was graded: keep one"
+                now, data = replace(before, stem="", problem=problem), None
+            self._run.works.add((now.student, now.work))
             previous = None if self._again else self._book.report(now.student, now.work)
             yield Job(
                 now.student, now.stem, now.file, self._key(now), data, now.problem, pack(previous) if previous else None
@@ -213,6 +236,8 @@ class _Desk:
         )
 
     def _note_move(self, after: Outline) -> None:
+        if self._publish:  # nobody asks
+            return
         before = self._book.outline(after.student, after.work)
         if before is None or [(e.name, e.points) for e in before.exercises] != [
             (e.name, e.points) for e in after.exercises
@@ -220,14 +245,17 @@ class _Desk:
             self._run.moves.append((before, after))
 
 
-def _kept(done: int, total: int, book: Gradebook) -> str:
-    return f"{done} of {total} are in the gradebook {book.name}, and the same command goes on from there"
-
-
 def pages_of(folder: Path, student: str, work: str) -> tuple[Path, Path]:
     """Return where the JSON and the page of a piece of work are; work without a verdict displaces none that has one."""
     stem = _file_name(f"{student}--{Path(work).stem}--not-graded" if work.startswith("/") else f"{student}--{work}")
     return folder / f"{stem}.json", folder / "feedback" / f"{stem}.html"
+
+
+def _is_newer(path: Path, than: datetime) -> bool:
+    try:
+        return path.stat().st_mtime >= than.timestamp() - _CLOCK_S
+    except FileNotFoundError:
+        return False
 
 
 def _take_back(pages: Iterable[Path]) -> None:
@@ -244,6 +272,6 @@ def _file_name(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # another grader may write the same page
     part.write_text(text, encoding="utf-8", errors="replace")
     part.replace(path)

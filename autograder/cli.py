@@ -37,6 +37,7 @@ _TABLE_ROWS = 100
 Submissions = Annotated[list[Path], typer.Argument(help="Notebooks, or folders of them, one a student.")]
 Out = Annotated[Path, typer.Option(help="Where results go.")]
 OneUnit = Annotated[str | None, typer.Option(help="Grade this unit only, by its stem, as `units` lists them.")]
+Seed = Annotated[str | None, typer.Option(help="Draw the inputs of another run again. [default: the gradebook's seed]")]
 Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Grade with this many processes; 0: in this one, to debug. [default: one a core]"),
@@ -55,7 +56,7 @@ def grade(
     submissions: Submissions,
     out: Out = Path("results"),
     unit: OneUnit = None,
-    seed: Annotated[str | None, typer.Option(help="Draw the inputs of an earlier run again.")] = None,
+    seed: Seed = None,
     fail_under: Annotated[float, typer.Option(help="Exit with 1 if a submission is below this percentage.")] = 0.0,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -118,6 +119,7 @@ def diff(
     submissions: Submissions,
     out: Out = Path("results"),
     unit: OneUnit = None,
+    seed: Seed = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
     gradebook: Book = None,
@@ -135,7 +137,7 @@ def diff(
     from autograder.classbook import moves_table
 
     run, _ = _grade(
-        submissions, out, unit, None, workers, scheduler, gradebook, False, unsandboxed, notebooks, solutions,
+        submissions, out, unit, seed, workers, scheduler, gradebook, False, unsandboxed, notebooks, solutions,
         publish=False,
     )  # fmt: skip
     if run.moves:
@@ -163,9 +165,11 @@ def mark(
     from autograder.classroom import remark
     from autograder.gradebook import Gradebook, GradebookError
 
-    with _sentences(GradebookError, OSError), Gradebook(_existing(gradebook, out)) as book:
-        report = remark(book, out, student, unit, exercise, points, by or getpass.getuser(), reason)
+    with _sentences(GradebookError, OSError), Gradebook(_where(gradebook, out), create=False) as book:
+        report = remark(book, out, student, unit, exercise, points, by or _account(), reason)
     _out.print(one_line(f"{student}, {unit}: {report.sentence}"), markup=False, highlight=False)
+    if not (out / "feedback").is_dir():
+        _out.print(f"No results are in {out}: the next `autograder grade` shows it on the page", highlight=False)
 
 
 @app.command()
@@ -237,6 +241,10 @@ def _grade(
         CourseError, SandboxUnavailable, GradebookError, collect.CollectError, classroom.Stopped, fleet.FleetError,
     )  # fmt: skip
     with _sentences(*expected), _terminated_as_by_ctrl_c():
+        if scheduler is not None and workers is not None:
+            raise fleet.FleetError(
+                "--workers starts workers here, --scheduler uses those of a cluster: name one of the two"
+            )
         course = _course(notebooks, solutions)
         if course.solutions is None:
             raise CourseError("grading needs the solutions folder, which is not here: name it with --solutions")
@@ -255,7 +263,7 @@ def _grade(
                     return fleet.in_process(assignment)
                 return fleet.on_dask(assignment, workers or min(fleet.cores(), jobs), scheduler)
 
-            with Gradebook(_new(gradebook, out) if publish else _existing(gradebook, out)) as book:
+            with Gradebook(_where(gradebook, _in(out) if publish else out), create=publish) as book:
                 run = classroom.grade_class(
                     submissions, course, book, hire, out,
                     unit=only, seed=seed, isolated=not unsandboxed, again=again, publish=publish, progress=show,
@@ -263,25 +271,22 @@ def _grade(
                 return run, [o for o in book.outlines() if (o.student, o.work) in run.works]
 
 
-def _new(gradebook: str | None, out: Path) -> Path | str:
-    """Return where the gradebook is, its folder made if it is ours to make."""
-    if gradebook is None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CourseError(f"{out} cannot be made for the results: {error.strerror}") from None
-    return _where(gradebook, out)
+def _account() -> str:
+    from autograder.gradebook import GradebookError
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise GradebookError("this account has no name: say who gives the mark with --by") from None
 
 
-def _existing(gradebook: str | None, out: Path) -> Path | str:
-    where = _where(gradebook, out)
-    if isinstance(where, Path) and not where.exists():
-        from autograder.gradebook import GradebookError
-
-        raise GradebookError(
-            f"there is no gradebook {where}: run `autograder grade` first, or name one with --gradebook"
-        )
-    return where
+def _in(out: Path) -> Path:
+    """Make the folder for results, and return it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(f"{out} cannot be made for the results: {error.strerror}") from None
+    return out
 
 
 def _where(gradebook: str | None, out: Path) -> Path | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,15 +143,24 @@ def look(student: str, path: Path, course: Course) -> tuple[HandIn, bytes | None
     return HandIn(student, path, stem, digest, problem), data
 
 
-def plan(entries: Sequence[Entry], course: Course, unit: Unit | None = None) -> list[HandIn]:
+def plan(
+    entries: Sequence[Entry],
+    course: Course,
+    unit: Unit | None = None,
+    looked: Callable[[int], None] = lambda done: None,
+) -> list[HandIn]:
     """Return what to grade: entries of `unit`, if given. Cannot-be-read ones stay, for their students to be told.
+
+    Args:
+        looked: told how many were looked at.
 
     Raises:
         CollectError: a student handed in two notebooks of one unit; or nothing is left to grade.
     """
     chosen: list[HandIn] = []
     seen: dict[tuple[str, str], Path] = {}
-    for entry in entries:
+    for number, entry in enumerate(entries):
+        looked(number)
         found, _ = look(entry.student, entry.path, course)
         if unit is not None and found.stem not in ("", unit.stem):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 from collections.abc import Mapping
@@ -14,8 +15,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from autograder import digests
+from autograder import source as static
 from autograder.cells import KEY, Cell, Role, read_cell
-from autograder.checks import Check, Exercise, collect_checks, collect_exercises, load_module
+from autograder.checks import Check, Exercise, check_names, collect_checks, collect_exercises, load_module
 from autograder.mistakes import Entry, KnownMistake, collect_bank
 
 
@@ -97,8 +99,16 @@ class Unit:
     @cached_property
     def graded_checks(self) -> list[Check]:
         """The graded-only checks; empty in a learner's copy."""
+        return collect_checks(self._graded_module, graded_only=True)
+
+    @cached_property
+    def _graded_module(self) -> dict[str, Any]:
+        return load_module(self._graded_path) if self._graded_path else {}
+
+    @property
+    def _graded_path(self) -> Path | None:
         path = self.solutions and self.solutions / "checks" / f"{self.stem}.py"
-        return collect_checks(load_module(path), graded_only=True) if path and path.exists() else []
+        return path if path and path.exists() else None
 
     def checks(self, exercise: str) -> list[Check]:
         """Return the public and then the graded-only checks of an exercise."""
@@ -130,6 +140,19 @@ class Unit:
         return SimpleNamespace(**namespace)
 
     @cached_property
+    def imported(self) -> tuple[str, ...]:
+        """The modules that set-up cells import."""
+        names: dict[str, None] = {}
+        for cell in self.release if self.release_path.exists() else []:
+            tree = static.parse(static.plain_python(cell.source)) if cell.role is Role.SETUP else None
+            for node in ast.walk(tree) if tree else ():
+                if isinstance(node, ast.Import):
+                    names.update(dict.fromkeys(alias.name for alias in node.names))
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names[node.module] = None
+        return tuple(names)
+
+    @cached_property
     def manifest(self) -> Manifest:
         """What was built for learners."""
         return _read_manifest(self.manifest_path)
@@ -142,17 +165,24 @@ class Unit:
     @cached_property
     def exercise_digests(self) -> dict[str, str]:
         """For each exercise, the digest of all that its verdict depends on, the submission left out."""
-        public = self.notebooks / "checks" / f"{self.stem}.py"
-        graded = self.solutions and self.solutions / "checks" / f"{self.stem}.py"
-        common = [digests.engine(), digests.packages_in(self.notebooks)]
+        modules = [(self.notebooks / "checks" / f"{self.stem}.py", self._public_module)]
+        if self._graded_path:
+            modules.append((self._graded_path, self._graded_module))
+        # Checks of other units do not count; what checks share does.
+        shared = [p.parent for p, _ in modules]
+        own_files = [p for folder in shared for p in folder.glob("*.py") if not p.stem.startswith("_")]
+        common = [
+            digests.engine(),
+            *(digests.importable(f, own_files) for f in dict.fromkeys([self.notebooks, *shared])),
+        ]
+        common += [f"{name} {digests.version_of(name)}" for name in sorted({m.split(".")[0] for m in self.imported})]
         common += [digests.code(c.source) for c in self.solution_cells if c.role in (Role.SETUP, Role.EXERCISE)]
         common += [c.source for c in self.release if c.role is Role.SETUP]
         stubs = {c.name: c.source for c in self.release if c.role is Role.EXERCISE}
         own = {
             e.name: digests.combine(
                 *common,
-                digests.checks_of(public, e.name),
-                digests.checks_of(graded, e.name),
+                *(digests.checks_of(path, check_names(module, e.name)) for path, module in modules),
                 repr((e.name, e.forbids, e.uses)),
                 stubs.get(e.name, ""),
                 *(m.model_dump_json() for m in self.graded_manifest.mistakes if m.exercise == e.name),
@@ -203,9 +233,9 @@ class Course:
 
     @classmethod
     def find(cls, start: Path | None = None) -> Course:
-        """Find the course around a folder (the current one): the nearest `notebooks/checks` above it, or its own `checks`.
+        """Find the course: what AUTOGRADER_NOTEBOOKS names in the environment, else the one around a folder (the current).
 
-        The environment variable AUTOGRADER_NOTEBOOKS names the folder where neither is found.
+        That is the nearest `notebooks/checks` above it, or its own `checks`.
 
         Raises:
             CourseError: there is none.

@@ -9,7 +9,7 @@ import ast
 import functools
 import hashlib
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def engine() -> str:
     files = [p for p in sorted(package.rglob("*.py")) if p.stem not in _BESIDE]
     return combine(
         platform.python_version(),
-        *(f"{name} {_version(name)}" for name in _PACKAGES),
+        *(f"{name} {version_of(name)}" for name in _PACKAGES),
         *(part for p in files for part in (p.relative_to(package).as_posix(), code(p.read_text(encoding="utf-8")))),
     )
 
@@ -50,34 +50,36 @@ def code(source: str) -> str:
         return source
 
 
-def checks_of(path: Path | None, exercise: str) -> str:
-    """Return what an exercise's checks consist of in a check module: themselves, and what of the module they mention.
+def checks_of(path: Path | None, names: Collection[str]) -> str:
+    """Return what some checks of a module consist of: they themselves, and what of the module they mention.
 
-    Imports and bare statements count for every exercise. EXERCISES, the declarations of all, does not.
+    Imports and bare statements count always. EXERCISES, the declarations of all exercises, does not.
+
+    Args:
+        names: what the checks are called in the module.
     """
     if path is None or not path.exists():
         return ""
     body = [n for n in _parse(path).body if "EXERCISES" not in _defined(n)]
-    wanted = [_exercise_of(node) == exercise or not _defined(node) for node in body]
-    names: set[str] = set()
+    mentioned = set(names)
     while True:
-        more = set().union(*(_mentioned(node) for node, taken in zip(body, wanted, strict=True) if taken)) - names
+        wanted = [node for node in body if not _defined(node) or _defined(node) & mentioned]
+        more = set().union(*map(_mentioned, wanted)) - mentioned
         if not more:
-            break
-        names |= more
-        wanted = [taken or bool(_defined(node) & names) for node, taken in zip(body, wanted, strict=True)]
-    return ast.dump(ast.Module([node for node, taken in zip(body, wanted, strict=True) if taken], []))
+            return ast.dump(ast.Module(wanted, []))
+        mentioned |= more
 
 
-def packages_in(folder: Path) -> str:
-    """Return the digest of the Python packages in a folder, their data included."""
-    files = [
-        path
-        for package in sorted(p.parent for p in folder.glob("*/__init__.py"))
-        for path in sorted(package.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    return combine(*(part for p in files for part in (p.relative_to(folder).as_posix(), p.read_bytes())))
+def importable(folder: Path, beside: Collection[Path] = ()) -> str:
+    """Return the digest of what Python can import from a folder: its modules, and its packages with their data.
+
+    Args:
+        beside: files that do not count.
+    """
+    packages = [p.parent for p in folder.rglob("__init__.py")]
+    files = {path for package in packages for path in package.rglob("*") if path.is_file()} | set(folder.rglob("*.py"))
+    kept = sorted(p for p in files if p not in beside and not {"__pycache__", ".ipynb_checkpoints"} & set(p.parts))
+    return combine(*(part for p in kept for part in (p.relative_to(folder).as_posix(), p.read_bytes())))
 
 
 def transitive(own: dict[str, str], uses: dict[str, Sequence[str]]) -> dict[str, str]:
@@ -106,16 +108,6 @@ def _mentioned(node: ast.stmt) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
-def _exercise_of(node: ast.stmt) -> str | None:
-    """Return the exercise that a statement is a check of, or None."""
-    for decorator in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
-        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "check":
-            first = decorator.args[0] if decorator.args else None
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                return first.value
-    return None
-
-
 def _parse(path: Path) -> ast.Module:
     """Parse a module and take its docstring away."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -124,7 +116,8 @@ def _parse(path: Path) -> ast.Module:
     return tree
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """Return a package's version, or "none" for what is none."""
     try:
         return version(name)
     except PackageNotFoundError:

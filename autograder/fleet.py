@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -39,7 +41,10 @@ class FleetError(Exception):
     """The workers cannot be had, or are gone; the message says why and what to do."""
 
 
-_FIRST_WORKER_S, _READY_S, _COUNT_EVERY_S = 30, 180, 5
+_FIRST_WORKER_S, _READY_S, _DESERTED_S = 30, 180, 60
+_COUNT_EVERY_S, _ASK_EVERY_S = 5, 0.05
+
+_SCHEMES = ("", "tcp", "tls")
 
 GaveUp = Callable[[Job, str], Graded]
 """Makes the report on a job that could not be done, and the reason."""
@@ -74,6 +79,7 @@ class _OnDask:
     def __init__(self, client: Client, assignment: Assignment, place: str) -> None:
         self._client, self._assignment, self._place = client, assignment, place
         self._workers, self._count_at = 1, 0.0
+        self._deserted_since: float | None = None
         self._prepare()
 
     def grade(self, jobs: Iterable[Job], gave_up: GaveUp) -> Iterator[tuple[Job, Graded]]:
@@ -86,7 +92,7 @@ class _OnDask:
         # Of the jobs that a dead worker had, one may have killed it. Now each is alone, so that there is no doubt.
         for job, result in self._run(iter(suspects), lambda: 1):
             if isinstance(result, _Died):
-                result = "the process that graded it was killed, twice; is there enough memory?"
+                result = "the process that graded it was killed, time and again; is there enough memory?"
             yield job, gave_up(job, result) if isinstance(result, str) else result
 
     def _room(self) -> int:
@@ -101,10 +107,8 @@ class _OnDask:
 
     def _run(self, jobs: Iterator[Job], room: Callable[[], int]) -> Iterator[tuple[Job, Graded | _Died | str]]:
         """Yield each job and its result, or that its worker died, or what went wrong."""
-        from distributed import as_completed
-
         under_way: dict[Future[Graded], Job] = {}
-        done = as_completed(loop=self._client.loop)
+        done: queue.SimpleQueue[Future[Graded]] = queue.SimpleQueue()
         more = True
         while more or under_way:
             while more and len(under_way) < room():
@@ -114,17 +118,31 @@ class _OnDask:
                     break
                 future = self._client.submit(grade_here, self._assignment, job, pure=False)
                 under_way[future] = job
-                done.add(future)
+                future.add_done_callback(done.put)
             if under_way:
-                future = next(done)
+                future = self._next(done)
                 yield under_way.pop(future), self._result(future)
+
+    def _next(self, done: queue.SimpleQueue[Future[Graded]]) -> Future[Graded]:
+        """Wait for a job's end, as long as there is somebody at work."""
+        while True:
+            try:
+                return done.get(timeout=_COUNT_EVERY_S)
+            except queue.Empty:
+                self._look_for_workers()
 
     def _result(self, future: Future[Graded]) -> Graded | _Died | str:
         from distributed import CancelledError, KilledWorker
 
         try:
-            result: Graded = future.result()
-            return result
+            while True:
+                try:
+                    result: Graded = future.result(timeout=_COUNT_EVERY_S)
+                    return result
+                except TimeoutError:
+                    if future.status == "error":
+                        raise  # the job's own
+                    self._look_for_workers()  # the worker that held the result is gone, and it is made again
         except KilledWorker:
             return _Died()
         except CancelledError:
@@ -133,6 +151,8 @@ class _OnDask:
             raise FleetError(_other_course(self._place, other)) from None
         except SandboxUnavailable as unavailable:
             raise FleetError(str(unavailable)) from None
+        except FleetError:
+            raise
         # A fault of ours, which one submission brings out: the class goes on, unless there is nobody left to ask.
         except Exception as error:
             if self._client.status != "running":
@@ -140,6 +160,15 @@ class _OnDask:
             return f"{type(error).__name__}: {error}"[:500]
         finally:
             future.release()
+
+    def _look_for_workers(self) -> None:
+        """Give up when there have been none for a while. Raises FleetError."""
+        if self._client.status != "running" or self._addresses():
+            self._deserted_since = None
+            return
+        self._deserted_since = self._deserted_since or time.monotonic()
+        if time.monotonic() - self._deserted_since > _DESERTED_S:
+            raise FleetError(f"all workers of {self._place} are gone, and no other came: start some")
 
     def _prepare(self) -> None:
         """Have every worker open its course and its sandbox, before it is given work."""
@@ -152,26 +181,49 @@ class _OnDask:
             ) from None
         stale = [address for address, said in self._ask_all() if said]
         if stale:
-            self._client.restart_workers(stale)
+            try:
+                self._client.restart_workers(stale)
+            except Exception as error:  # without a nanny nobody starts them again
+                raise FleetError(_other_course(f"worker {stale[0]}", error)) from None
             if any(said for _, said in self._ask_all()):
                 raise FleetError(_other_course(self._place, OtherCourse("it could not be started anew")))
 
     def _ask_all(self) -> list[tuple[str, str]]:
-        """Run `prepare_here` on every worker; return (address, answer) pairs."""
-        addresses = self._addresses()
-        asked = [(a, self._client.submit(prepare_here, self._assignment, workers=[a], pure=False)) for a in addresses]
-        answers = []
-        for address, future in asked:
-            try:
-                answers.append((address, future.result(timeout=_READY_S)))
-            except TimeoutError:  # it is gone, or busy for somebody else; should it come back, `grade_here` asks again
-                continue
-            except OtherCourse as other:
-                raise FleetError(_other_course(f"worker {address}", other)) from None
+        """Run `prepare_here` on every worker; return (address, answer) pairs.
+
+        Raises:
+            FleetError: a worker has another course, or none answers.
+            SandboxUnavailable: a worker cannot isolate learners' code.
+        """
+        from distributed import CancelledError
+
+        waiting = {
+            self._client.submit(prepare_here, self._assignment, workers=[a], pure=False): a for a in self._addresses()
+        }
+        answers, deadline = [], time.monotonic() + _READY_S
+        while waiting and time.monotonic() < deadline:
+            for future in [f for f in waiting if f.done()]:
+                address = waiting.pop(future)
+                try:
+                    answers.append((address, future.result()))
+                except OtherCourse as other:
+                    raise FleetError(_other_course(f"worker {address}", other)) from None
+                except SandboxUnavailable:
+                    raise
+                except (Exception, CancelledError) as error:
+                    raise FleetError(_other_course(f"worker {address}", error)) from None
+            time.sleep(_ASK_EVERY_S)
+            here = set(self._addresses()) if waiting else set()
+            waiting = {future: address for future, address in waiting.items() if address in here}
+        if not answers:
+            raise FleetError(
+                f"none of the workers of {self._place} could open the course: have they this folder, these requirements, "
+                "and are they this user's?"
+            )
         return answers
 
 
-def _other_course(place: str, other: OtherCourse) -> str:
+def _other_course(place: str, other: Exception) -> str:
     return (
         f"{place} has another course, engine or package than this machine ({other}): give it the same folder and "
         "requirements, restart it, then run the same command again"
@@ -214,13 +266,12 @@ def on_dask(assignment: Assignment, workers: int | None = None, scheduler: str |
             logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_DASK):
         if scheduler is not None:
+            _must_answer(scheduler)
             try:
                 client = Client(scheduler, timeout="10s", set_as_default=False)
-            except (OSError, ValueError) as error:
-                raise FleetError(
-                    f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, or leave "
-                    "--scheduler out to use this machine"
-                ) from None
+            # What is wrong with a scheduler, or with the settings for TLS, comes as any exception at all.
+            except Exception as error:
+                raise FleetError(f"no Dask scheduler answers at {scheduler} ({error})") from None
             with client:
                 yield _OnDask(client, assignment, scheduler)
             return
@@ -243,8 +294,28 @@ def on_dask(assignment: Assignment, workers: int | None = None, scheduler: str |
             resource_tracker.ensure_running()
             cluster.sync(_hide_ctrl_c)
             cluster.scale(workers or cores())
-            client.wait_for_workers(workers or cores(), timeout=_READY_S)
+            try:
+                client.wait_for_workers(workers or cores(), timeout=_READY_S)
+            except TimeoutError:
+                raise FleetError(
+                    f"not all workers started within {_READY_S} seconds: is this machine very busy?"
+                ) from None
             yield _OnDask(client, assignment, "this machine")
+
+
+def _must_answer(scheduler: str) -> None:
+    """Knock before Dask does, which takes long to give up, and leaves half a client behind."""
+    scheme, _, place = scheduler.rpartition("://")
+    host, _, port = place.rpartition(":")
+    if scheme not in _SCHEMES or not host or not port.isdecimal() or int(port) > 65535:
+        raise FleetError(f"{scheduler!r} is not the address of a Dask scheduler, which looks like tcp://host:8786")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise FleetError(
+            f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, or leave --scheduler "
+            "out to use this machine"
+        ) from None
 
 
 async def _hide_ctrl_c() -> None:

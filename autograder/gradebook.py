@@ -60,12 +60,13 @@ class _Result(_Base):
 
 
 class _Current(_Base):
-    """The result that counts for a piece of work."""
+    """The result that counts for a piece of work, and since when: a mark of a person begins a new time."""
 
     __tablename__ = "current"
     student: Mapped[str] = mapped_column(sa.String(1000), primary_key=True)
     work: Mapped[str] = mapped_column(sa.String(1000), primary_key=True)
     result_id: Mapped[int] = mapped_column(sa.ForeignKey("result.id"), unique=True)
+    since: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
 
 
 class _Mark(_Base):
@@ -86,23 +87,32 @@ class _Mark(_Base):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A result as it is found again; `counts` is False for one that is kept aside, or was replaced by another."""
+    """A result as it is found again.
+
+    Attributes:
+        counts_since: when it began to count, marks of persons included; None for one that is kept aside, or was replaced.
+    """
 
     outline: Outline
-    counts: bool
+    counts_since: datetime | None
 
 
 class Gradebook:
     """An open gradebook.
 
     Args:
-        where: a file, made with SQLite if missing, or the URL of a database, as SQLAlchemy reads it.
+        where: a file, a SQLite database, or the URL of any database, as SQLAlchemy reads it.
+        create: make it, if it is not there.
+
+    Attributes:
+        name: what messages call it.
+        file: where it is, if it is a file.
 
     Raises:
         GradebookError: here and in every method, where the database cannot be reached, read or written.
     """
 
-    def __init__(self, where: Path | str) -> None:
+    def __init__(self, where: Path | str, create: bool = True) -> None:
         try:
             url = sa.engine.make_url(where) if isinstance(where, str) else sa.URL.create("sqlite", database=str(where))
             self.name = (
@@ -110,13 +120,19 @@ class Gradebook:
             )
             wait = {"timeout": _WAIT_S} if url.get_backend_name() == "sqlite" and "timeout" not in url.query else {}
             self._engine = sa.create_engine(url, connect_args=wait)
-        except (exc.ArgumentError, exc.NoSuchModuleError) as error:
+        except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
             raise GradebookError(
                 f"{where} is not the URL of a database: it should look like sqlite:///grades.sqlite or "
                 f"postgresql+psycopg://user@host/name ({error})"
             ) from None
         except ModuleNotFoundError as error:
             raise GradebookError(f"the driver of this database is not installed: pip install {error.name}") from None
+        is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+        self.file = Path(str(url.database)).resolve() if is_file else None
+        if not create and (self.file is None or not self.file.exists()) and not self._has_tables():
+            raise GradebookError(
+                f"there is no gradebook {self.name}: run `autograder grade` first, or name one with --gradebook"
+            )
         if url.get_backend_name() == "sqlite":
             event.listen(self._engine, "connect", _set_up_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
@@ -130,6 +146,12 @@ class Gradebook:
                     f"{self.name} was written by another version (format {schema.value}, this one is {SCHEMA}): "
                     "use that version, or another --gradebook"
                 )
+
+    def _has_tables(self) -> bool:
+        if self.file is not None:  # to ask would make it
+            return False
+        with self._sentences():
+            return sa.inspect(self._engine).has_table(_Setting.__tablename__)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -159,10 +181,11 @@ class Gradebook:
             row = _find(session, student, work, key)
             if row is None:
                 return None
-            outline, current = Outline.from_json(row.outline), _current(session, student, work)
+            outline, current = Outline.from_json(row.outline), session.get(_Current, (student, work))
             # Not if there is word of a later version of the file that had no verdict: it is to be taken back first.
-            later = None if work.startswith("/") else _current(session, student, work_of("", outline.file))
-            return Stored(outline, counts=current is not None and current.key == key and later is None)
+            later = None if work.startswith("/") else session.get(_Current, (student, work_of("", outline.file)))
+            counts = current is not None and later is None and session.get_one(_Result, current.result_id).key == key
+            return Stored(outline, _utc(current.since) if current is not None and counts else None)
 
     def save(self, key: str, report: Report, counts: bool = True) -> Outline:
         """Add a result; return its outline, marks of persons included.
@@ -193,7 +216,6 @@ class Gradebook:
             row = _find(session, student, work, key)
             if row is None:
                 raise GradebookError(f"{self.name} has no such result for {student} in {work}")
-            _outline_again(session, row)
             _make_current(session, row)
 
     def report(self, student: str, work: str) -> Report | None:
@@ -257,7 +279,10 @@ class Gradebook:
                 )
             )  # fmt: skip
             session.flush()
-            _outline_again(session, row)
+            # Also in what was replaced or is kept aside, which may count one day.
+            for each in session.scalars(sa.select(_Result).where(_Result.student == student, _Result.work == unit)):
+                _outline_again(session, each)
+            _make_current(session, row)
             return report.marked(_marks(session, student, unit))
 
     # -- transactions ------------------------------------------------------------------------------------------------
@@ -300,7 +325,7 @@ def _current(session: Session, student: str, work: str) -> _Result | None:
 
 
 def _make_current(session: Session, row: _Result) -> None:
-    session.merge(_Current(student=row.student, work=row.work, result_id=row.id))
+    session.merge(_Current(student=row.student, work=row.work, result_id=row.id, since=datetime.now(UTC)))
     if not row.work.startswith("/"):
         # There may have been no verdict on the file, until its owner mended it.
         file = Outline.from_json(row.outline).file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import math
 import time
@@ -12,7 +11,6 @@ from pathlib import Path
 
 from autograder import digests
 from autograder import source as static
-from autograder.cells import Role
 from autograder.checks import Check, Exercise, Outcome, Status, fingerprint, run_check
 from autograder.course import Course, Unit
 from autograder.mistakes import diagnose
@@ -138,9 +136,9 @@ class _Examination:
         finally:
             self.sandbox.end()
         points, most = sum(e.points for e in exercises), sum(e.max_points for e in exercises)
-        notes = [*dict.fromkeys(self.submission.notes), *self._other_failures()]
+        failures = self._other_failures()
         if self.previous and not self.ran and {e.key for e in exercises} <= known.keys():
-            notes = self.previous.notes  # of the run that these verdicts come from
+            failures = self.previous.failures  # of the run that these verdicts come from
         return Report(
             student="",
             unit=self.unit.stem,
@@ -151,7 +149,8 @@ class _Examination:
             sentence=standing(exercises, points, most),
             isolated=self.sandbox.isolated,
             seed=self.seed,
-            notes=notes,
+            notes=[*dict.fromkeys(self.submission.notes), *failures],
+            failures=failures,
             unusual=self._unusual(),
             exercises=exercises,
             written=[WrittenReport(question=w.name, answered=w.found is not Found.MISSING and not w.untouched, answer=w.source)
@@ -351,15 +350,7 @@ def _what_stopped(error: StudentError) -> str:
 
 def preload_modules(course: Course) -> list[str]:
     """Return the modules that the course's own set-up cells import, for the warm process to import beforehand."""
-    names: dict[str, None] = {}
-    for unit in course.units.values():
-        for cell in unit.release if unit.release_path.exists() else []:
-            tree = static.parse(cell.source) if cell.role is Role.SETUP else None
-            for node in ast.walk(tree) if tree else ():
-                if isinstance(node, ast.Import):
-                    names.update(dict.fromkeys(alias.name for alias in node.names))
-                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                    names[node.module] = None
+    names = dict.fromkeys(name for unit in course.units.values() for name in unit.imported)
     return ["torch", *(n for n in names if n != "torch")]
 
 

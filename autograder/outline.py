@@ -31,7 +31,8 @@ class Outline:
 
     Attributes:
         work: what the gradebook keeps apart: see `work_of`.
-        outdated: exercises whose mark by a person was given for an earlier version of the submission.
+        outdated: exercises whose mark by a person was given for an earlier version of the submission, or is beyond what the
+            exercise gives now.
     """
 
     student: str
@@ -69,7 +70,11 @@ class Outline:
             broken=tuple(report.broken),
             exercises=tuple(_outline(e) for e in report.exercises),
             written_answered=sum(w.answered for w in report.written) if report.written else None,
-            outdated=tuple(e.name for e in report.exercises if e.mark and e.mark.digest != report.digest),
+            outdated=tuple(
+                e.name
+                for e in report.exercises
+                if e.mark and (e.mark.digest != report.digest or e.mark.points > e.max_points)
+            ),
         )
 
     @classmethod

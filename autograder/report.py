@@ -111,6 +111,7 @@ class Report(BaseModel):
     seed: str = Field(description="The secret seed of the run: with it, the same inputs are drawn again.")
     seconds: float = 0.0
     notes: list[str] = []
+    failures: list[str] = Field(default=[], description="Those notes that say which other cells did not run.")
     unusual: list[str] = Field(default=[], description="Uses of modules no exercise needs, for the instructor's eye.")
     exercises: list[ExerciseReport] = []
     written: list[WrittenReport] = []

@@ -125,8 +125,9 @@ def _course(assignment: Assignment) -> Course:
         raise OtherCourse(str(error)) from None
 
 
-# A Dask worker is a process with one thread that computes; what it keeps from one task to the next is kept here.
-_lock = threading.Lock()
+# What a process keeps from one task to the next. The lock makes a worker with several threads one with one: submissions in
+# one sandbox must not meet.
+_lock = threading.RLock()
 _workers: list[Worker] = []
 _served: list[str] = []
 
@@ -149,6 +150,7 @@ def prepare_here(assignment: Assignment) -> str:
 
 def grade_here(assignment: Assignment, job: Job) -> Graded:
     """Grade a job with this process's own worker: the task that Dask runs."""
-    if prepare_here(assignment):
-        raise OtherCourse("it has read the course before the last change")
-    return _workers[0].grade(job)
+    with _lock:
+        if prepare_here(assignment):
+            raise OtherCourse("it has read the course before the last change")
+        return _workers[0].grade(job)

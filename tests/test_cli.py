@@ -27,7 +27,7 @@ def run(mini: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def invoke(*arguments: str | Path) -> Result:
         options: list[str | Path] = [] if "--notebooks" in arguments else ["--notebooks", mini.notebooks]
-        if arguments[0] in ("grade", "diff") and "--workers" not in arguments:
+        if arguments[0] in ("grade", "diff") and not {"--workers", "--scheduler"} & set(arguments):
             options += ["--workers", "0"]  # what a cluster adds is in test_fleet
         return CliRunner().invoke(app, [str(a) for a in (*arguments, *options)])
 
@@ -216,3 +216,42 @@ def test_units_and_schema(run: Run) -> None:
     assert "00_mini: double (3 + 1), quadruple (2 + 0)" in run("units").stdout
     printed = CliRunner().invoke(app, ["schema"])
     assert json.loads(printed.stdout)["title"] == "Report"
+
+
+@linux
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--scheduler", "foo"], "is not the address of a Dask scheduler"),
+        (["--scheduler", ""], "is not the address of a Dask scheduler"),
+        (["--scheduler", "http://x:80"], "is not the address of a Dask scheduler"),
+        (["--scheduler", "tcp://host:bad"], "is not the address of a Dask scheduler"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "no Dask scheduler answers"),
+        (["--scheduler", "tls://127.0.0.1:1"], "no Dask scheduler answers"),
+        (["--scheduler", "tcp://127.0.0.1:8786", "--workers", "2"], "name one of the two"),
+        (["--gradebook", "http://a:b:c"], "not the URL of a database"),
+        (["--gradebook", "nowhere/at/all.sqlite"], "does its folder exist"),
+    ],
+)
+def test_what_cannot_be_reached_is_one_sentence(
+    run: Run, answer: Callable[..., Any], tmp_path: Path, options: list[str], said: str
+) -> None:
+    path = hand_in(tmp_path / "ada.ipynb", answer(double=DOUBLE))
+    result = run("grade", path, *options)
+    assert result.exit_code == 2
+    assert said in sentence(result)
+
+
+@pytest.mark.parametrize("command", ["diff", "mark"])
+@pytest.mark.parametrize("book", [[], ["--gradebook", "none.sqlite"], ["--gradebook", "sqlite:///none.sqlite"]])
+def test_a_gradebook_that_is_not_there_is_not_made(
+    run: Run, answer: Callable[..., Any], tmp_path: Path, command: str, book: list[str]
+) -> None:
+    path = hand_in(tmp_path / "ada.ipynb", answer(double=DOUBLE))
+    if command == "mark":
+        result = CliRunner().invoke(app, ["mark", "ada", "00_mini", "double", "1", "--by", "prof", *book])
+    else:
+        result = run("diff", path, *book)
+    assert result.exit_code == 2
+    assert "there is no gradebook" in sentence(result)
+    assert not list(tmp_path.rglob("*.sqlite"))

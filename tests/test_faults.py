@@ -120,6 +120,16 @@ def test_a_worker_that_stands_still_is_replaced(mini: Course, handed_in: Path, t
     assert psutil.wait_procs([stopped], timeout=20)[1] == []
 
 
+def test_two_graders_at_once_end_with_one_result_each(mini: Course, handed_in: Path, tmp_path: Path) -> None:
+    out, book = tmp_path / "out", tmp_path / "out" / "gradebook.sqlite"
+    both = [Grader(mini, "grade", handed_in, "--out", out, "--workers", "1") for _ in range(2)]
+    assert [(code, err) for code, _, err in [grader.wait() for grader in both]] == [(0, "")] * 2
+    assert current(book) == COUNT
+    assert COUNT <= results(book) <= 2 * COUNT
+    assert set(marks(out).values()) == {6}
+    assert not list(out.rglob("*.part"))
+
+
 class Scheduler:
     """A Dask scheduler and one worker, as somebody else would run them."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 
 from autograder import fleet, worker
 from autograder.course import Course
@@ -97,7 +99,7 @@ def test_a_job_that_kills_its_worker_is_given_up_and_costs_nobody_else(
         found = reports(many, jobs)
     given_up = found.pop("student002")
     assert given_up.state is State.FAILED
-    assert "was killed, twice" in given_up.sentence
+    assert "was killed, time and again" in given_up.sentence
     assert [r.points for _, r in sorted(found.items())] == [6] * 4 + [0]
 
 
@@ -148,3 +150,49 @@ def test_a_process_serves_the_course_that_it_read_first(assignment: Assignment, 
     # Another seed is no other course.
     again = Assignment(**{**vars(assignment), "seed": "another"})
     assert unpack(grade_here(again, jobs[0]).report).seed == "another"
+
+
+def test_a_worker_with_several_threads_grades_one_at_a_time(
+    assignment: Assignment, jobs: list[Job], forget: None
+) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        found = [unpack(g.report) for g in threads.map(lambda job: grade_here(assignment, job), jobs * 2)]
+    assert [r.student for r in found] == [j.student for j in jobs * 2]
+    assert [r.points for r in found] == [*[6] * 5, 0] * 2
+
+
+def die(assignment: Assignment) -> str:
+    """Stands for `prepare_here` where this project is not installed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return ""
+
+
+def raise_something(assignment: Assignment) -> str:
+    raise ModuleNotFoundError("No module named 'autograder'")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"), [(die, "has another course|none of the workers"), (raise_something, "No module named")]
+)
+def test_workers_that_cannot_open_the_course_are_said(
+    assignment: Assignment, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Assignment], str], said: str
+) -> None:
+    monkeypatch.setattr(fleet, "prepare_here", prepare)
+    with pytest.raises(fleet.FleetError, match=said), fleet.on_dask(assignment, workers=1):
+        raise AssertionError("it got work")
+
+
+def test_a_cluster_that_loses_all_its_workers_is_said(
+    assignment: Assignment, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "_COUNT_EVERY_S", 0.2)
+    monkeypatch.setattr(fleet, "_DESERTED_S", 1.0)
+    with (
+        LocalCluster(1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
+        fleet.on_dask(assignment, scheduler=cluster.scheduler_address) as theirs,
+    ):
+        coming = theirs.grade([*jobs, *jobs], gave_up)
+        next(coming)
+        cluster.scale(0)
+        with pytest.raises(fleet.FleetError, match=f"all workers of {cluster.scheduler_address} are gone"):
+            list(coming)

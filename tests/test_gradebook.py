@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -87,8 +88,10 @@ def test_what_was_saved_last_counts_and_what_came_before_is_kept(book: Gradebook
     earlier, later = book.find("ada", UNIT, "k1"), book.find("ada", UNIT, "k2")
     assert earlier is not None
     assert later is not None
-    assert (earlier.outline.points, earlier.counts) == (7, False)
-    assert (later.outline.points, later.counts) == (9, True)
+    assert (earlier.outline.points, earlier.counts_since) == (7, None)
+    assert later.outline.points == 9
+    assert later.counts_since is not None
+    assert abs(later.counts_since - datetime.now(UTC)) < timedelta(minutes=5)
     assert book.report("ada", UNIT) == graded(points=5)
     assert book.find("ada", UNIT, "k3") is book.find("bob", UNIT, "k1") is book.report("bob", UNIT) is None
 
@@ -134,6 +137,31 @@ def test_a_mark_of_a_person_outlives_every_grading(book: Gradebook) -> None:
     assert book.marks("ada", UNIT).keys() == {"channel_mask"}
     assert book.give_mark("ada", UNIT, "channel_mask", 5, "dean").points == 9
     assert book.marks("bob", UNIT) == {}
+
+
+def test_a_mark_is_in_what_is_kept_aside_as_well(book: Gradebook) -> None:
+    book.save("k1", graded(points=3))
+    book.save("k2", graded(points=0), counts=False)
+    before = book.find("ada", UNIT, "k1")
+    book.give_mark("ada", UNIT, "channel_mask", 4, "prof")
+    for key in ("k1", "k2"):
+        found = book.find("ada", UNIT, key)
+        assert found is not None
+        assert found.outline.points == 8
+    after = book.find("ada", UNIT, "k1")
+    assert before is not None
+    assert after is not None
+    assert before.counts_since is not None
+    assert after.counts_since is not None
+    assert after.counts_since > before.counts_since  # pages from before are old
+
+
+def test_a_gradebook_that_must_be_there_is_not_made(url: str, tmp_path: Path) -> None:
+    with pytest.raises(GradebookError, match="there is no gradebook"):
+        Gradebook(url, create=False)
+    assert list(tmp_path.iterdir()) == []
+    Gradebook(url).close()
+    Gradebook(url, create=False).close()
 
 
 def test_a_mark_out_of_place_is_refused_in_a_sentence(book: Gradebook) -> None:
@@ -198,26 +226,30 @@ for i in range(10_000):
 """
 
 
-def test_killed_at_any_moment_it_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wait", [0, 7, 31])
+def test_killed_at_any_moment_it_is_whole(tmp_path: Path, wait: int) -> None:
     path = tmp_path / "grades.sqlite"
-    for wait in (0, 7, 31):  # results
-        writer = subprocess.Popen(
-            [sys.executable, "-c", _WRITER, f"sqlite:///{path}"], stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent
-        )  # fmt: skip
-        assert writer.stdout is not None
-        told = [int(writer.stdout.readline()) for _ in range(wait + 1)]
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
-        with sqlite3.connect(path) as raw:
-            assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        with Gradebook(path) as book:
-            for i in told:
-                assert book.find(f"s{i % 7}", UNIT, str(i)) is not None  # what was said to be saved is there
-            assert len(book.outlines()) <= 7
-        path.unlink()
-        for rest in tmp_path.iterdir():
-            rest.unlink()
+    command = [sys.executable, "-c", _WRITER, f"sqlite:///{path}"]
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent)
+    assert writer.stdout is not None
+    for _ in range(wait):
+        writer.stdout.readline()
+    writer.send_signal(signal.SIGKILL)
+    told = wait + len(writer.stdout.read().split())
+    writer.wait()
+    writer.stdout.close()
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with Gradebook(path) as book:
+        saved = sum(book.find(f"s{i % 7}", UNIT, str(i)) is not None for i in range(told + 5))
+        assert (
+            told <= saved <= told + 1
+        )  # what was said to be saved is there, and at most one that could not be said any more
+        for student in range(min(7, saved)):
+            last = max(i for i in range(saved) if i % 7 == student)
+            counting = book.find(f"s{student}", UNIT, str(last))
+            assert counting is not None
+            assert counting.counts_since is not None
 
 
 def fill(book: Gradebook) -> None:
@@ -277,6 +309,7 @@ def test_a_wait_for_another_writer_is_no_error(tmp_path: Path) -> None:
         (lambda folder: _file(folder / "a.sqlite", "x" * 5000), "is not a gradebook"),
         (lambda folder: _newer(folder / "b.sqlite"), "written by another version .format 99"),
         (lambda folder: "oracle-at-delphi://x/y", "not the URL of a database"),
+        (lambda folder: "http://a:b:c", "not the URL of a database"),
         (lambda folder: "mysql+mysqldb://x/y", "driver of this database is not installed"),
         (lambda folder: "postgresql+psycopg://nobody@127.0.0.1:1/none", "cannot be used"),
     ],

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from autograder import classroom, digests
+from autograder.checks import check_names, load_module
 from autograder.cli import app
 from autograder.course import Course
 from tests.class_of import ROOT, hand_in, results
@@ -201,6 +202,53 @@ def test_a_file_nobody_can_read_takes_no_verdict_away(run: Run, tmp_path: Path) 
 
 
 @linux
+def test_pages_in_another_folder_are_brought_up_to_date(run: Run, own: Course, tmp_path: Path) -> None:
+    book = ("--gradebook", str(tmp_path / "grades.sqlite"))
+    checks = own.notebooks / "checks" / f"{UNIT}.py"
+    run("grade", *book)
+    edit(checks, *LOOSER)
+    run("grade", *book)
+    assert points(tmp_path)[0] == [4, 2]
+    edit(checks, *reversed(LOOSER))
+    run("grade", *book, "--out", "elsewhere")
+    run("grade", *book)
+    assert points(tmp_path)[0] == [4, 0]
+    given = run("mark", "student000", UNIT, "quadruple", "1", "--by", "prof", *book, "--out", "nowhere")
+    assert given.exit_code == 0
+    assert "No results are in nowhere" in given.stdout
+    assert not (tmp_path / "nowhere").exists()
+    run("grade", *book)
+    assert points(tmp_path)[0] == [4, 1]
+
+
+@linux
+def test_a_csv_that_cannot_be_written_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out" / "grades.csv").mkdir(parents=True)
+    result = run("grade")
+    assert result.exit_code == 2
+    assert "grades.csv" in result.stderr
+    assert f"{COUNT} of {COUNT} are in the gradebook" in result.stderr
+
+
+@linux
+def test_a_gradebook_among_the_notebooks_is_refused(run: Run, own: Course) -> None:
+    result = run("grade", "--gradebook", str(own.notebooks / "grades.sqlite"))
+    assert result.exit_code == 2
+    assert "where learners' code can read it" in result.stderr
+
+
+@linux
+def test_what_is_said_of_the_file_is_of_this_version(run: Run, tmp_path: Path) -> None:
+    run("grade")
+    file = tmp_path / "class" / "student001.ipynb"
+    file.write_text(file.read_text().replace("import torch", "import torch, math", 1))
+    run("grade")
+    told = json.loads((tmp_path / "out" / f"student001--{UNIT}.json").read_text())
+    assert any("set-up cell was changed" in note for note in told["notes"])
+    assert told["points"] == 6
+
+
+@linux
 @pytest.mark.parametrize("step", ["save", "publish", "write_report"])
 def test_stopped_between_any_two_steps_pages_and_gradebook_agree_in_the_end(
     run: Run, own: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -255,24 +303,51 @@ def test_a_digest_changes_with_what_matters_to_an_exercise_alone(own: Course) ->
     (own.notebooks / "helper").mkdir()
     (own.notebooks / "helper" / "__init__.py").write_text("")
     before = now()
+    (own.notebooks / "more.py").write_text("")  # and a module
+    assert all(a != b for a, b in zip(before, now(), strict=True))
+    before = now()
+    (own.notebooks / "checks" / "_shared.py").write_text("")  # what checks may share
+    assert all(a != b for a, b in zip(before, now(), strict=True))
+    before = now()
+    (own.notebooks / "checks" / "01_other.py").write_text("")  # another unit's checks
+    (own.notebooks / "data").mkdir()
+    (own.notebooks / "data" / "images.bin").write_bytes(b"1")  # not a package
+    assert before == now()
     (own.notebooks / "helper" / "data.bin").write_bytes(b"1")  # a package that learners' code can import
     assert all(a != b for a, b in zip(before, now(), strict=True))
 
 
-def test_helpers_count_for_those_who_mention_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("declared", ['check("a")', 'check(exercise="a")', "checks.check(NAME)", "again"])
+def test_a_check_counts_however_it_is_declared(tmp_path: Path, declared: str) -> None:
     path = tmp_path / "checks.py"
     text = (
-        "import torch\nSIZE = 3\n\n"
+        "from autograder import checks\nfrom autograder.checks import check\n\nNAME = 'a'\nSIZE = 3\nagain = check('a')\n\n"
         "def deeper():\n    return SIZE\n\ndef helper():\n    return deeper()\n\n"
-        "@check('a')\ndef of_a(student, draw):\n    helper()\n\n@check('b')\ndef of_b(student, draw):\n    pass\n"
+        f"@{declared}\ndef of_a(student, draw):\n    'It holds.'\n    helper()\n\n"
+        "@check('b')\ndef of_b(student, draw):\n    'It holds, too.'\n"
     )
+
+    def now() -> tuple[str, str]:
+        module = load_module(path)
+        return (
+            digests.checks_of(path, check_names(module, "a")),
+            digests.checks_of(path, check_names(module, "b")),
+        )
+
     path.write_text(text)
-    a, b = digests.checks_of(path, "a"), digests.checks_of(path, "b")
-    path.write_text(text.replace("SIZE = 3", "SIZE = 4"))
-    assert digests.checks_of(path, "a") != a
-    assert digests.checks_of(path, "b") == b
-    path.write_text(text.replace("import torch", "import numpy"))
-    assert digests.checks_of(path, "b") != b
+    before = now()
+    for old, new, moved in (
+        ("SIZE = 3", "SIZE = 4", (True, False)),  # helpers count for those who mention them
+        ("    helper()", "    helper(), 1", (True, False)),
+        ("It holds, too.", "It holds too.", (False, True)),
+        ("import check\n", "import check  # a comment\n", (False, False)),
+        ("import checks\n", "import checks, expect\n", (True, True)),
+    ):
+        text = text.replace(old, new)
+        path.write_text(text)
+        after = now()
+        assert tuple(a != b for a, b in zip(before, after, strict=True)) == moved, (old, new)
+        before = after
 
 
 def test_what_no_verdict_depends_on_is_not_imported_by_the_judge() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import zlib
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ class Worker:
                 f"{self._course.notebooks} has digest {self._course.digest[:12]}, not {assignment.digest[:12]}"
             )
         self._sandbox = open_sandbox(self._course, assignment.isolated, [Path(p) for p in assignment.hidden])
+        gc.collect()
+        gc.freeze()  # what is there by now stays, so the collector need not look at it for every submission
 
     def grade(self, job: Job) -> Graded:
         """Grade one submission. Never raises for anything a learner wrote."""

@@ -12,14 +12,19 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from autograder import classroom, fleet
+from autograder.course import Course
 from autograder.gradebook import Gradebook, GradebookError
 from autograder.outline import Outline
 from autograder.report import Report
+from tests.class_of import hand_in
+from tests.conftest import linux
 from tests.reports import exercise, report, unreadable
 
 UNIT = "03_spatial_dropout"
@@ -185,6 +190,26 @@ def test_a_file_nobody_can_read_takes_no_verdict_away_and_leaves_when_it_is_mend
     assert sorted((o.work, o.points) for o in book.outlines()) == [("/w.ipynb", 0), (UNIT, 7)]
     book.save("k3", graded(points=5))
     assert [(o.work, o.points) for o in book.outlines()] == [(UNIT, 9)]
+
+
+@linux
+def test_a_class_that_is_stopped_and_continued(book: Gradebook, mini: Course, tmp_path: Path) -> None:
+    """Grading on any database, from the first submission to an unchanged class."""
+    folder, out = hand_in(tmp_path / "class", mini, 4), tmp_path / "out"
+
+    def stop(done: int, total: int, what: str) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    def grade(**settings: Any) -> classroom.Run:
+        return classroom.grade_class([folder], mini, book, lambda a, jobs: fleet.in_process(a), out, **settings)
+
+    with pytest.raises(classroom.Stopped, match="stopped by you; 2 of 4 are in the gradebook"):
+        grade(progress=stop)
+    assert len(book.outlines()) == 2
+    assert [grade().graded, grade().graded] == [2, 0]
+    assert sorted((o.student, o.points) for o in book.outlines()) == [(f"student00{i}", 6) for i in range(4)]
+    assert len(list((out / "feedback").glob("*.html"))) == 4
 
 
 def test_the_seed_is_made_once(url: str) -> None:

@@ -234,7 +234,7 @@ class Sandbox:
                         }
                     )
                 )
-                ready = dict(self._replies.frame())
+                self._replies.frame()  # it is ready
             except (OSError, EOFError, ValueError, KeyError, wire.WireError):
                 killed = self._was_killed()
                 self.close()
@@ -242,7 +242,6 @@ class Sandbox:
                     return self._start(attempts - 1)
                 errors.seek(0)
                 raise SandboxUnavailable(_explain(errors.read().decode(errors="replace"))) from None
-        self.failed_preloads: list[str] = ready["failed"]
         self._baseline = psutil.Process(pid).memory_info().vms
         self._control.settimeout(_CONTROL_S)
 

@@ -78,10 +78,10 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings = wire.Reader(control.recv_into).frame()
     limits = Limits(**settings["limits"])
-    failed = _warm_up(settings["preload"])
+    _warm_up(settings["preload"])
     scratch, bpf = Path(settings["scratch"]), base64.b64decode(settings["filter"])
     null = os.open(os.devnull, os.O_RDWR)
-    control.sendall(wire.encode({"ready": os.getpid(), "failed": failed}))
+    control.sendall(wire.encode({"ready": os.getpid()}))
     os.chdir(scratch)
     children: list[int] = []  # the one that the judge speaks to, and the one that waits for its turn
     crowded = False
@@ -107,22 +107,18 @@ def main() -> None:
             control.sendall(wire.encode({"status": status, "clean": _sweep(scratch)}))
 
 
-def _warm_up(preload: list[str]) -> list[str]:
-    """Import modules; return what could not be imported, with the reason."""
-    failed = []
+def _warm_up(preload: list[str]) -> None:
+    """Import modules, and do once what every child would have to do."""
     for name in (*preload, *_LAZY):
-        try:
+        # A course may name a module that this machine lacks, or that fails; the cell that needs it will say so.
+        with contextlib.suppress(Exception):
             importlib.import_module(name)
-        # A course may name a module that this machine lacks; the cell that needs it will say so.
-        except Exception as error:
-            failed.append(f"{name}: {error}")
     # One thread: a fork copies only the calling one, and a pool's locks would stay locked for ever.
     torch.set_num_threads(1)
     _rehearse()
     seed_torch(0)
     gc.collect()
     gc.freeze()
-    return failed
 
 
 def _rehearse() -> None:

@@ -90,7 +90,7 @@ def grade_class(
         raise CollectError(f"the gradebook {book.name} lies where learners' code can read it: put it elsewhere")
     handed_in = plan(entries, course, unit, lambda done: progress(done, len(entries), "looking at the submissions"))
     works = {(h.student, w) for h in handed_in for w in (h.work, work_of("", h.file))}
-    run, done = Run(len(handed_in), works), 0
+    run, settled = Run(len(handed_in), works), 0
     try:
         assignment = Assignment(
             str(course.notebooks), str(course.solutions), course.digest, seed or book.seed(), isolated,
@@ -102,23 +102,23 @@ def grade_class(
         to_do = []
         for each in handed_in:
             if desk.settled(each):
-                done += 1
-                progress(done, len(handed_in), each.student)
+                settled += 1
+                progress(settled, len(handed_in), each.student)
             else:
                 to_do.append(each)
         if to_do:
-            progress(done, len(handed_in), "starting workers")
+            progress(settled, len(handed_in), "starting workers")
             with hire(assignment, len(to_do)) as fleet:
                 for job, graded in fleet.grade(desk.jobs(to_do), desk.gave_up):
                     desk.take(job, graded)
-                    done += 1
-                    progress(done, len(handed_in), job.student)
+                    progress(settled + run.graded, len(handed_in), job.student)
         if publish:
             write_csv(book.outlines(), out / "grades.csv")
     except BaseException as error:
         if publish:  # what there is, unless there is nothing to write it to
             with contextlib.suppress(OSError, GradebookError):
                 write_csv(book.outlines(), out / "grades.csv")
+        done = settled + run.graded
         kept = f"{done} of {len(handed_in)} are in the gradebook {book.name}, and the same command goes on from there"
         if isinstance(error, KeyboardInterrupt):
             raise Stopped(f"stopped by you; {kept}") from None
@@ -208,9 +208,9 @@ class _Desk:
             self._take_back(report.student, work_of(report.unit, report.file, report.state), report.file)
         # What failed by our own fault is tried again the next time.
         self._book.save("" if report.broken else job.key, report, counts=self._publish)
+        self._run.graded += 1
         if self._publish:
             write_report(report.marked(marks), page, self._out)
-        self._run.graded += 1
 
     def gave_up(self, job: Job, why: str) -> Graded:
         """Report on a job that no worker could do."""

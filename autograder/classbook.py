@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from autograder.files import write_whole
 from autograder.outline import ExerciseOutline, Outline
 from autograder.report import State
 from autograder.text import one_line
@@ -29,34 +30,33 @@ def write_csv(reports: Iterable[Outline], path: Path) -> None:
     exercises = list(
         dict.fromkeys(f"{r.unit}.{e.name}" for r in sorted(rows, key=lambda r: r.unit) for e in r.exercises)
     )
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("w", encoding="utf-8-sig", newline="") as file:
-        # Text in quotes, all of it: unquoted, a program that splits at ";" would find new cells in it.
-        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
-        fixed = ["student", "unit", "points", "max_points", "percent"]
-        closing = ["written_answered", "state", "sentence", "mistakes", "attention", "marked"]
-        writer.writerow([*fixed, *map(_cell, exercises), *closing])
-        for report in rows:
-            points = {f"{report.unit}.{e.name}": e.points for e in report.exercises}
-            graded = report.state is State.GRADED
-            writer.writerow(
-                [
-                    _cell(report.student),
-                    _cell(report.unit),
-                    report.points,
-                    report.max_points,
-                    # Blank, lest a mean over the column count as a zero what nobody could read.
-                    round(100 * report.points / report.max_points, 1) if graded and report.max_points else "",
-                    *(points.get(name, "") for name in exercises),
-                    "" if report.written_answered is None else report.written_answered,
-                    _cell(report.state),
-                    _cell(first_thing(report)),
-                    _cell(", ".join(e.mistake for e in report.exercises if e.mistake)),
-                    _cell("; ".join(report.unusual)),
-                    _cell(", ".join(f"{e.name} by {e.marked_by}" for e in report.exercises if e.marked_by)),
-                ]
-            )
-    part.replace(path)
+    file = io.StringIO(newline="")
+    # Text in quotes, all of it: unquoted, a program that splits at ";" would find new cells in it.
+    writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
+    fixed = ["student", "unit", "points", "max_points", "percent"]
+    closing = ["written_answered", "state", "sentence", "mistakes", "attention", "marked"]
+    writer.writerow([*fixed, *map(_cell, exercises), *closing])
+    for report in rows:
+        points = {f"{report.unit}.{e.name}": e.points for e in report.exercises}
+        graded = report.state is State.GRADED
+        writer.writerow(
+            [
+                _cell(report.student),
+                _cell(report.unit),
+                report.points,
+                report.max_points,
+                # Blank, lest a mean over the column count as a zero what nobody could read.
+                round(100 * report.points / report.max_points, 1) if graded and report.max_points else "",
+                *(points.get(name, "") for name in exercises),
+                "" if report.written_answered is None else report.written_answered,
+                _cell(report.state),
+                _cell(first_thing(report)),
+                _cell(", ".join(e.mistake for e in report.exercises if e.mistake)),
+                _cell("; ".join(report.unusual)),
+                _cell(", ".join(f"{e.name} by {e.marked_by}" for e in report.exercises if e.marked_by)),
+            ]
+        )
+    write_whole(path, file.getvalue(), "utf-8-sig")
 
 
 def class_table(reports: Iterable[Outline]) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from autograder.classbook import write_csv
 from autograder.collect import CollectError, HandIn, find_submissions, look, plan
 from autograder.course import Course, Unit
 from autograder.feedback import render
+from autograder.files import sweep, write_whole
 from autograder.fleet import Fleet, FleetError
 from autograder.gradebook import Gradebook, GradebookError
 from autograder.judge import ungraded
@@ -99,6 +99,8 @@ def grade_class(
         desk = _Desk(course, book, out, assignment, publish, again, run)
         if publish:
             (out / "feedback").mkdir(parents=True, exist_ok=True)
+            for folder in (out, out / "feedback"):
+                sweep(folder)
         to_do = []
         for each in handed_in:
             if desk.settled(each):
@@ -133,8 +135,8 @@ def grade_class(
 def write_report(report: Report, page: str, folder: Path) -> None:
     """Write one report's JSON and feedback page."""
     data, html = pages_of(folder, report.student, work_of(report.unit, report.file, report.state))
-    _write(data, report.model_dump_json(indent=1) + "\n")
-    _write(html, page)
+    write_whole(data, report.model_dump_json(indent=1) + "\n")
+    write_whole(html, page)
 
 
 def remark(
@@ -269,9 +271,3 @@ def _file_name(text: str) -> str:
     kept = "".join(c if c.isalnum() or c in "-_.@ " else "_" for c in text).strip(". ")
     kept = kept.encode()[:150].decode(errors="ignore")  # file systems count bytes
     return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # another grader may write the same page
-    part.write_text(text, encoding="utf-8", errors="replace")
-    part.replace(path)

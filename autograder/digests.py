@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _BESIDE = {
-    "__main__", "build", "classbook", "classroom", "cli", "collect", "feedback", "fleet", "gradebook", "interactive",
+    "__main__", "build", "classbook", "classroom", "cli", "collect", "feedback", "files", "fleet", "gradebook", "interactive",
     "outline", "picture", "verdict", "worker",
 }  # fmt: skip
 """Modules of the engine that no verdict depends on; a test holds the judge to importing none of them."""

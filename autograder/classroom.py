@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -112,7 +114,8 @@ def grade_class(
             progress(settled, len(handed_in), "starting workers")
             with hire(assignment, len(to_do)) as fleet:
                 for job, graded in fleet.grade(desk.jobs(to_do), desk.gave_up):
-                    desk.take(job, graded)
+                    with _uninterrupted():
+                        desk.take(job, graded)
                     progress(settled + run.graded, len(handed_in), job.student)
         if publish:
             write_csv(book.outlines(), out / "grades.csv")
@@ -130,6 +133,23 @@ def grade_class(
             raise Stopped(f"{error.filename or out}: {error.strerror or error}; {kept}") from None
         raise
     return run
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until what is under way is whole."""
+    if threading.current_thread() is not threading.main_thread():  # where signals do not come
+        yield
+        return
+    came: list[int] = []
+    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def write_report(report: Report, page: str, folder: Path) -> None:

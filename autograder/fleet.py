@@ -43,6 +43,7 @@ class FleetError(Exception):
 
 _FIRST_WORKER_S, _READY_S, _DESERTED_S = 30, 180, 60
 _COUNT_EVERY_S, _ASK_EVERY_S = 5, 0.05
+_MOST_DEATHS = 3
 
 _SCHEMES = ("", "tcp", "tls")
 
@@ -179,48 +180,51 @@ class _OnDask:
                 f"the Dask scheduler at {self._place} has no workers: start some with `dask worker {self._place} "
                 "--nthreads 1`, in the course's folder"
             ) from None
-        stale = [address for address, said in self._ask_all() if said]
+        stale = [address for address, said in self._ask_all().items() if said]
         if stale:
             try:
                 self._client.restart_workers(stale)
             except Exception as error:  # without a nanny nobody starts them again
                 raise FleetError(_other_course(f"worker {stale[0]}", error)) from None
-            if any(said for _, said in self._ask_all()):
+            if any(self._ask_all().values()):
                 raise FleetError(_other_course(self._place, OtherCourse("it could not be started anew")))
 
-    def _ask_all(self) -> list[tuple[str, str]]:
-        """Run `prepare_here` on every worker; return (address, answer) pairs.
+    def _ask_all(self) -> dict[str, str]:
+        """Run `prepare_here` on every worker, those that come meanwhile too; return answers by address.
 
         Raises:
             FleetError: a worker has another course, or none answers.
             SandboxUnavailable: a worker cannot isolate learners' code.
         """
-        from distributed import CancelledError
+        from distributed import CancelledError, KilledWorker
 
-        waiting = {
-            self._client.submit(prepare_here, self._assignment, workers=[a], pure=False): a for a in self._addresses()
-        }
-        answers, deadline = [], time.monotonic() + _READY_S
-        while waiting and time.monotonic() < deadline:
-            for future in [f for f in waiting if f.done()]:
-                address = waiting.pop(future)
+        asked: dict[str, Future[str]] = {}
+        answers: dict[str, str] = {}
+        deaths, deadline = 0, time.monotonic() + _READY_S
+        while deaths <= _MOST_DEATHS and time.monotonic() < deadline:
+            here = self._addresses()
+            for address in here:
+                if address not in asked:
+                    asked[address] = self._client.submit(prepare_here, self._assignment, workers=[address], pure=False)
+            for address in [a for a, future in asked.items() if a not in answers and future.done()]:
                 try:
-                    answers.append((address, future.result()))
+                    answers[address] = asked[address].result()
                 except OtherCourse as other:
                     raise FleetError(_other_course(f"worker {address}", other)) from None
                 except SandboxUnavailable:
                     raise
-                except (Exception, CancelledError) as error:
+                except (KilledWorker, CancelledError):  # another may have taken its place
+                    answers[address] = ""
+                    deaths += 1
+                except Exception as error:
                     raise FleetError(_other_course(f"worker {address}", error)) from None
+            if answers and set(here) <= answers.keys() and set(here):
+                return {address: answers[address] for address in here}
             time.sleep(_ASK_EVERY_S)
-            here = set(self._addresses()) if waiting else set()
-            waiting = {future: address for future, address in waiting.items() if address in here}
-        if not answers:
-            raise FleetError(
-                f"none of the workers of {self._place} could open the course: have they this folder, these requirements, "
-                "and are they this user's?"
-            )
-        return answers
+        raise FleetError(
+            f"the workers of {self._place} could not open the course: have they this folder, these requirements, and are "
+            "they this user's?"
+        )
 
 
 def _other_course(place: str, other: Exception) -> str:

@@ -200,13 +200,14 @@ class _OnDask:
 
         asked: dict[str, Future[str]] = {}
         answers: dict[str, str] = {}
-        deaths, deadline = 0, time.monotonic() + _READY_S
-        while deaths <= _MOST_DEATHS and time.monotonic() < deadline:
+        dead: set[str] = set()
+        deadline = time.monotonic() + _READY_S
+        while len(dead) <= _MOST_DEATHS and time.monotonic() < deadline:
             here = self._addresses()
             for address in here:
                 if address not in asked:
                     asked[address] = self._client.submit(prepare_here, self._assignment, workers=[address], pure=False)
-            for address in [a for a, future in asked.items() if a not in answers and future.done()]:
+            for address in [a for a, future in asked.items() if a not in answers and a not in dead and future.done()]:
                 try:
                     answers[address] = asked[address].result()
                 except OtherCourse as other:
@@ -214,12 +215,12 @@ class _OnDask:
                 except SandboxUnavailable:
                     raise
                 except (KilledWorker, CancelledError):  # another may have taken its place
-                    answers[address] = ""
-                    deaths += 1
+                    dead.add(address)
                 except Exception as error:
                     raise FleetError(_other_course(f"worker {address}", error)) from None
-            if answers and set(here) <= answers.keys() and set(here):
-                return {address: answers[address] for address in here}
+            alive = set(here) - dead
+            if alive and alive <= answers.keys():
+                return {address: answers[address] for address in alive}
             time.sleep(_ASK_EVERY_S)
         raise FleetError(
             f"the workers of {self._place} could not open the course: have they this folder, these requirements, and are "

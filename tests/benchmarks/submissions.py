@@ -26,7 +26,7 @@ KINDS = (
 """What a block of eight students hands in: for every exercise but the last, and for the last. Half of them are all right or
 nearly so, as in a class; and eight submissions are as varied as eight hundred, so that slow peers can grade eight."""
 
-_LOOPS = 0.1
+LOOPS = 0.1
 """How often an answer is drawn that loops over every coin in Python, which takes over a second in any grader; others: 1."""
 
 Notebook = dict[str, Any]
@@ -75,7 +75,7 @@ def answer(unit: Unit, exercise: str, kind: str, chance: random.Random) -> str:
     if kind == "solution":
         return solutions(unit)[exercise]
     entries = [e.name for e in unit.bank if e.exercise == exercise and e.wrong is (kind == "mistake")]
-    weights = [_LOOPS if "loops" in name.lower() else 1.0 for name in entries]
+    weights = [LOOPS if "loops" in name.lower() else 1.0 for name in entries]
     return _borrowed(unit, chance.choices(entries, weights)[0], exercise)
 
 

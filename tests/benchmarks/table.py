@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.submissions import LOOPS
+
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 PEERS = {"nbgrader": "nbgrader", "otter": "Otter"}
 
@@ -119,6 +121,10 @@ def _notes(part: Results) -> Iterator[str]:
                     else f"Ours starts in {ours['startup_seconds']:.1f} s, once for a class."
                 )
             )
+    yield (
+        "Answers are drawn from the bank. Those that loop over every coin in Python, over a second each in any grader, are "
+        f"drawn with weight {LOOPS:g}, others with 1: a guess at what a class hands in, in favour of the faster grader."
+    )
     rows = [row for form in ("short", "full") for row in part.get(form, {}).get("marks", [])]
     for peer, title in PEERS.items():
         other = [row for row in rows if row[peer] != row["ours"]]

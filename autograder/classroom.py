@@ -24,7 +24,7 @@ from autograder.judge import ungraded
 from autograder.outline import Outline, work_of
 from autograder.report import Report, State
 from autograder.sandbox import Limits
-from autograder.worker import Assignment, Graded, Job, pack
+from autograder.worker import Assignment, Graded, Job
 
 _CLOCK_S = 0.01
 """How far the clock of file systems, which ticks, may be behind."""
@@ -194,10 +194,11 @@ class _Desk:
             return False
         since = stored.counts_since
         if since is None:
-            self._note_move(stored.outline)
             if self._publish:
                 self._take_back(student, work, handed_in.file)
                 self._book.publish(student, work, key)
+            else:
+                self._note_move(stored.outline)
         # Pages are missing or old where we were stopped, or where the last run or mark wrote to another folder.
         if self._publish and not (since and all(_is_newer(p, since) for p in pages_of(self._out, student, work))):
             report = self._book.report(student, work)
@@ -216,23 +217,31 @@ class _Desk:
             self._run.works.add((now.student, now.work))
             previous = None if self._again else self._book.report(now.student, now.work)
             yield Job(
-                now.student, now.stem, now.file, self._key(now), data, now.problem, pack(previous) if previous else None
+                now.student,
+                now.stem,
+                now.file,
+                self._key(now),
+                data,
+                now.problem,
+                previous.pack() if previous else None,
             )
 
     def take(self, job: Job, graded: Graded) -> None:
         """File a result."""
         report, page = graded.read()
         marks = self._book.marks(report.student, report.unit)
+        shown = report.marked(marks)
         if marks:
-            page = render(report.marked(marks))
-        self._note_move(Outline.of(report.marked(marks)))
+            page = render(shown)
+        if not self._publish:
+            self._note_move(Outline.of(shown))
         if self._publish:
             self._take_back(report.student, work_of(report.unit, report.file, report.state), report.file)
         # What failed by our own fault is tried again the next time.
         self._book.save("" if report.broken else job.key, report, counts=self._publish)
         self._run.graded += 1
         if self._publish:
-            write_report(report.marked(marks), page, self._out)
+            write_report(shown, page, self._out)
 
     def gave_up(self, job: Job, why: str) -> Graded:
         """Report on a job that no worker could do."""
@@ -258,8 +267,6 @@ class _Desk:
         )
 
     def _note_move(self, after: Outline) -> None:
-        if self._publish:  # nobody asks
-            return
         before = self._book.outline(after.student, after.work)
         if before is None or [(e.name, e.points) for e in before.exercises] != [
             (e.name, e.points) for e in after.exercises

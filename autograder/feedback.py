@@ -99,7 +99,7 @@ def _state(exercise: ExerciseReport) -> str:
     """Say in a word how an exercise stands."""
     if exercise.points == exercise.max_points:
         return "solved"
-    if exercise.checks and all(c.status is Status.NOT_STARTED for c in exercise.checks):
+    if exercise.not_started:
         return "not started"
     return "partly" if exercise.points else "no points yet"
 

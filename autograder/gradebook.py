@@ -8,7 +8,6 @@ grading never writes to. Every public method is one transaction: whenever the pr
 from __future__ import annotations
 
 import secrets
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -202,7 +201,7 @@ class Gradebook:
                 work=work,
                 key=key,
                 outline=outline.to_json(),
-                report=zlib.compress(report.model_dump_json().encode(), 1),
+                report=report.pack(),
             )
             session.add(row)
             session.flush()
@@ -222,7 +221,7 @@ class Gradebook:
         """Return the report that counts, as the judge wrote it."""
         with self._reading() as session:
             row = _current(session, student, work)
-            return Report.model_validate_json(zlib.decompress(row.report)) if row else None
+            return Report.unpack(row.report) if row else None
 
     def outline(self, student: str, work: str) -> Outline | None:
         """Return what counts for one piece of work, in short."""
@@ -265,7 +264,7 @@ class Gradebook:
             row = _current(session, student, unit)
             if row is None:
                 raise GradebookError(f"{self.name} has no result for {student} in {unit}: grade it first")
-            report = Report.model_validate_json(zlib.decompress(row.report))
+            report = Report.unpack(row.report)
             judged = next((e for e in report.exercises if e.name == exercise), None)
             if judged is None:
                 names = ", ".join(e.name for e in report.exercises) or "none"
@@ -351,7 +350,7 @@ def _utc(at: datetime) -> datetime:
 
 def _outline_again(session: Session, row: _Result) -> None:
     """Put the marks of persons into a result's outline."""
-    report = Report.model_validate_json(zlib.decompress(row.report))
+    report = Report.unpack(row.report)
     row.outline = Outline.of(report.marked(_marks(session, report.student, report.unit))).to_json()
 
 

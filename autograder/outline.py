@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from autograder.checks import Status
 from autograder.report import ExerciseReport, Report, State
 
 
@@ -101,7 +100,7 @@ def _outline(exercise: ExerciseReport) -> ExerciseOutline:
         points=exercise.points,
         max_points=exercise.max_points,
         sentence=sys.intern(exercise.sentence),
-        not_started=bool(exercise.checks) and all(c.status is Status.NOT_STARTED for c in exercise.checks),
+        not_started=exercise.not_started,
         mistake=sys.intern(diagnosis.mistake) if diagnosis else "",
         explanation=sys.intern(diagnosis.explanation) if diagnosis else "",
         marked_by=exercise.mark.by if exercise.mark else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -77,6 +78,11 @@ class ExerciseReport(BaseModel):
     mark: Mark | None = Field(default=None, description="Set where a person gave the points.")
     key: str = Field(default="", description="Digest of all that this verdict depends on; while it lasts, it stands.")
 
+    @property
+    def not_started(self) -> bool:
+        """Whether every check found the stub untouched."""
+        return bool(self.checks) and all(c.status is Status.NOT_STARTED for c in self.checks)
+
 
 class WrittenReport(BaseModel):
     """One written question, for a person to grade."""
@@ -130,6 +136,15 @@ class Report(BaseModel):
         return self.model_copy(
             update={"exercises": exercises, "points": earned, "sentence": standing(exercises, earned, self.max_points)}
         )
+
+    def pack(self) -> bytes:
+        """Return this report's JSON, compressed: as it travels, and as the gradebook keeps it."""
+        return zlib.compress(self.model_dump_json().encode(), 1)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Report:
+        """Read what `pack` made."""
+        return cls.model_validate_json(zlib.decompress(data))
 
     @property
     def broken(self) -> list[str]:

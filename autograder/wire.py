@@ -4,8 +4,8 @@ A frame is two big-endian lengths, a msgpack header and the concatenated bytes o
 and tensors have separate limits, because a megabyte of nested empty lists costs far more memory once decoded than a
 megabyte of floats does. Nothing here can run code on load: what is not plain data cannot be said.
 
-Tensors go through the socket and not through shared memory. The largest that a check sends are 0.2 MB, and to copy one into
-the kernel and out of it takes 0.03 ms; mapping a memory of its own and taking its pages in costs as much, and a copy would
+Tensors go through the socket and not through shared memory. The largest that a check sends are 0.2 MB, which is little to copy
+beside the wake-up that any message costs; that shared memory would gain little is an estimate, not a measurement. A copy would
 still have to be made before anything is believed, since the other side could write to it, or cut it short, while it is read.
 """
 

@@ -62,21 +62,11 @@ class Graded:
 
     @classmethod
     def of(cls, report: Report) -> Graded:
-        return cls(pack(report), zlib.compress(render(report).encode("utf-8", "replace"), 1))
+        return cls(report.pack(), zlib.compress(render(report).encode("utf-8", "replace"), 1))
 
     def read(self) -> tuple[Report, str]:
         """Return the report and its page."""
-        return unpack(self.report), zlib.decompress(self.page).decode()
-
-
-def pack(report: Report) -> bytes:
-    """Return a report as a worker takes and gives it."""
-    return zlib.compress(report.model_dump_json().encode(), 1)
-
-
-def unpack(data: bytes) -> Report:
-    """Read what `pack` made."""
-    return Report.model_validate_json(zlib.decompress(data))
+        return Report.unpack(self.report), zlib.decompress(self.page).decode()
 
 
 class Worker:
@@ -104,7 +94,7 @@ class Worker:
     def grade(self, job: Job) -> Graded:
         """Grade one submission. Never raises for anything a learner wrote."""
         data = job.data if job.data is not None else Unreadable(job.unreadable)
-        previous = unpack(job.previous) if job.previous else None
+        previous = Report.unpack(job.previous) if job.previous else None
         return Graded.of(
             grade(data, job.student, self._course, self._sandbox, self.assignment.seed, job.file, previous)
         )

@@ -15,7 +15,7 @@ from autograder import fleet, worker
 from autograder.course import Course
 from autograder.judge import ungraded
 from autograder.report import Report, State
-from autograder.worker import Assignment, Graded, Job, OtherCourse, grade_here, pack, prepare_here, unpack
+from autograder.worker import Assignment, Graded, Job, OtherCourse, grade_here, prepare_here
 from tests.class_of import hand_in
 from tests.conftest import linux
 
@@ -69,7 +69,7 @@ def test_the_same_reports_in_this_process_and_on_workers(assignment: Assignment,
         assert reports(many, jobs) == expected
         assert reports(many, []) == {}
         # A second class on the same workers; what is known of it already is not computed again.
-        kept = [Job(**{**vars(job), "previous": pack(_renamed(expected[job.student]))}) for job in jobs[:2]]
+        kept = [Job(**{**vars(job), "previous": _renamed(expected[job.student]).pack()}) for job in jobs[:2]]
         assert {e.sentence for r in reports(many, kept).values() for e in r.exercises} == {"as it was"}
 
 
@@ -142,21 +142,21 @@ def test_a_process_serves_the_course_that_it_read_first(assignment: Assignment, 
     first = worker._workers[0]
     assert prepare_here(assignment) == ""
     assert worker._workers[0] is first
-    assert unpack(grade_here(assignment, jobs[0]).report).points == 6
+    assert Report.unpack(grade_here(assignment, jobs[0]).report).points == 6
     changed = Assignment(**{**vars(assignment), "digest": "0" * 64})
     assert prepare_here(changed) == "stale"
     with pytest.raises(OtherCourse, match="before the last change"):
         grade_here(changed, jobs[0])
     # Another seed is no other course.
     again = Assignment(**{**vars(assignment), "seed": "another"})
-    assert unpack(grade_here(again, jobs[0]).report).seed == "another"
+    assert Report.unpack(grade_here(again, jobs[0]).report).seed == "another"
 
 
 def test_a_worker_with_several_threads_grades_one_at_a_time(
     assignment: Assignment, jobs: list[Job], forget: None
 ) -> None:
     with ThreadPoolExecutor(3) as threads:
-        found = [unpack(g.report) for g in threads.map(lambda job: grade_here(assignment, job), jobs * 2)]
+        found = [Report.unpack(g.report) for g in threads.map(lambda job: grade_here(assignment, job), jobs * 2)]
     assert [r.student for r in found] == [j.student for j in jobs * 2]
     assert [r.points for r in found] == [*[6] * 5, 0] * 2
 

@@ -6,6 +6,7 @@ over has gained nothing but the chance to answer in its place.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import contextlib
@@ -96,6 +97,16 @@ class ProbeServer:
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
         tree = ast.parse(source, filename)
         exec(compile(tree, filename, "exec"), self._namespace)  # type: ignore[arg-type]
+
+    def _do_make(self, name: str, source: str) -> Any:
+        """Make a function of the judge's own, in a namespace of its own.
+
+        Its lines are none of the learner's, so no traceback shows them: the file name is not one of a cell.
+        """
+        namespace: dict[str, Any] = {"__name__": "fixture", "torch": torch}
+        code = compile(source, f"fixture {name}", "exec", __future__.annotations.compiler_flag, dont_inherit=True)
+        exec(code, namespace)
+        return self._export(namespace[name])
 
     def _do_seed(self, seed: int) -> None:
         random.seed(seed)
@@ -195,6 +206,8 @@ class ProbeServer:
             return self._objects[value.id]
         if type(value) in (list, tuple):
             return type(value)(self._resolve(v) for v in value)
+        if type(value) is dict:
+            return {k: self._resolve(v) for k, v in value.items()}
         return value
 
     def _export(self, value: Any) -> Any:

@@ -7,7 +7,8 @@ gives the same verdict in the notebook (`local_student`) and across the wire (`a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+import inspect
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -59,6 +60,26 @@ class StudentGone(Exception):
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """A check's own function that runs where the learner's code does: see `fixture`."""
+
+    name: str
+    source: str = field(repr=False)
+
+
+def fixture(function: Callable[..., Any]) -> Fixture:
+    """Declare a function of a check module to run in the learner's process, on what cannot travel.
+
+    Models, optimizer steps and loaders live there: `student.fixture(f)(student.sgd_step, …)` calls the learner's function as
+    often as it likes, in one message, and returns plain data. It knows `torch` and what it imports itself, nothing of its
+    module, and it must not hold what a learner may not see. What it returns is believed no more than any other answer.
+    """
+    lines = inspect.getsource(function).splitlines()  # now: the file may change later, this module will not
+    start = next(i for i, line in enumerate(lines) if line.startswith("def "))
+    return Fixture(function.__name__, "\n".join(lines[start:]) + "\n")
 
 
 _MALFORMED = "your code interfered with the check, so its answer could not be read"
@@ -120,6 +141,7 @@ class Student:
     _watched: tuple[str, ...] = ()
     _waiting: list[Message] = field(default_factory=list)
     _found: dict[str, Remote] = field(default_factory=dict)
+    _fixtures: dict[Fixture, Remote] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # copy, pickle and friends ask for these; the learner's work has none
@@ -140,14 +162,23 @@ class Student:
         self._found.clear()
         self._request({"op": "run", "name": name, "source": source})
 
+    def fixture(self, declared: Fixture) -> Remote:
+        """Return a function of the check's own, made where the learner's code runs; see the decorator `fixture`."""
+        if declared not in self._fixtures:
+            made = self._receive(self._request({"op": "make", "name": declared.name, "source": declared.source}))
+            if not isinstance(made, Remote):
+                raise StudentGone("protocol", _MALFORMED)
+            self._fixtures[declared] = made
+        return self._fixtures[declared]
+
     def replace(self, name: str) -> None:
         """Let the judge answer calls of `name` from now on (the transport must know how)."""
         self._found.clear()
         self._request({"op": "replace", "name": name})
 
     def forget(self) -> None:
-        """Drop every object held for this handle but those found by name; other Remotes made so far are void."""
-        keep = [remote.reference.id for remote in self._found.values()]
+        """Drop every object held for this handle but fixtures and those found by name; other Remotes made so far are void."""
+        keep = [remote.reference.id for remote in (*self._found.values(), *self._fixtures.values())]
         self._waiting = [{"op": "forget", "keep": keep}]  # whatever nobody has waited for by now, nobody will
 
     def observe(self, target: Remote, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any) -> Observation:

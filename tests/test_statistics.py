@@ -11,6 +11,7 @@ import torch
 
 from autograder.checks import load_module
 from autograder.draw import Draw
+from autograder.layers import wrong_rates
 from autograder.statistics import (
     FALSE_ALARM,
     Interval,
@@ -93,7 +94,7 @@ def test_numbers_of_coins_suffice() -> None:
         assert miss_probability(count, p, 1 - p, alarm) < 1e-12, "keep and drop swapped"
         assert miss_probability(count, p, 0.5, alarm) < 1e-12, "always one half"
         if p < 0.5:
-            rates = public["_rates"](p)
+            rates = wrong_rates(p)
             assert miss_probability(count, p, rates["tenths"], alarm) < 1e-6, "p rounded to tenths"
             several = sorted([p, 1 - p, 0.5, *rates.values()])
             # Each named by the nearest: half of the least distance, 0.015, is more than 6 standard deviations.

@@ -8,18 +8,17 @@ unless said otherwise. `tests/test_statistics.py` holds the checks to this.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autograder import expect
+from autograder import expect, layers
 from autograder.checks import Exercise, check
 from autograder.draw import Draw
 from autograder.statistics import FALSE_ALARM
-from autograder.student import Remote, StudentError
+from autograder.student import Remote
 
 _LIBRARY = (
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_dropout_",
@@ -104,9 +103,9 @@ def mask_drops_a_share_p(student: Any, draw: Draw) -> None:
     """A share p of the coins is 0, for a small p and a large one; none is at p = 0, and every one at p = 1."""
     x, alarm = draw.signed(*COUNTED), FALSE_ALARM / 3
     p, large = draw.probability(*SMALL), draw.probability(0.6, 0.8)
-    expect.drop_rate(_mask(student, x, p), p, alarm, candidates=_rates(p))
+    expect.drop_rate(_mask(student, x, p), p, alarm, candidates=layers.wrong_rates(p))
     expect.drop_rate(_mask(student, x, large), large, alarm, code="rate_large")
-    _at_the_extremes(lambda x, p: _mask(student, x, p), draw.signed(*FEW), "the mask")
+    layers.at_the_extremes(lambda x, p: _mask(student, x, p), draw.signed(*FEW), "the mask")
 
 
 @check("channel_mask", points=1)
@@ -117,7 +116,7 @@ def mask_coins_are_independent(student: Any, draw: Draw) -> None:
     expect.independent(first, p, ("example", "channel"), FALSE_ALARM / 3)
     expect.fresh(first, second, p, on_another=elsewhere, alarm=FALSE_ALARM / 3)
     expect.distinct(torch.cat([first, second]), p, ("example", "channel"))
-    _does_not_seed(student, draw, lambda: _mask(student, x, p))
+    layers.does_not_seed(student, draw.student_seed, lambda: _mask(student, x, p))
 
 
 @check("channel_mask", points=1)
@@ -125,7 +124,7 @@ def mask_follows_channel_dim(student: Any, draw: Draw) -> None:
     """channel_dim says which axis holds the channels: -1 and 3 are the last one, -3 and 1 the second."""
     p = draw.probability()
     _serves_every_axis(draw, lambda x, channel_dim: _mask(student, x, p, channel_dim=channel_dim))
-    _takes_positions(lambda: _mask(student, draw.signed(*LAST), p, -1), "channel_mask(x, p, -1)")
+    layers.takes_positions(lambda: _mask(student, draw.signed(*LAST), p, -1), "channel_mask(x, p, -1)")
 
 
 # -- SpatialDropout2d ----------------------------------------------------------------------------------------------------
@@ -144,7 +143,7 @@ def drops_a_share_p(student: Any, draw: Draw) -> None:
     """A share p of the channels is dropped, for a small p and for a large one, and one half where p is not given."""
     x, alarm = draw.signed(*COUNTED), FALSE_ALARM / 4
     p, large = draw.probability(*SMALL), draw.probability(0.6, 0.8)
-    expect.drop_rate(_output(_layer(student, p=p), x), p, alarm, candidates=_rates(p))
+    expect.drop_rate(_output(_layer(student, p=p), x), p, alarm, candidates=layers.wrong_rates(p))
     expect.drop_rate(_output(_layer(student, p=large), x), large, alarm, code="rate_large")
     # That the others passed says which mistake it is, whatever the rate.
     try:
@@ -172,11 +171,11 @@ def changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
     x, p = draw.signed(*FIRST), draw.probability()
     layer = _layer(student, p=p)
     expect.mode(layer, training=False)
-    _is_identity(_output(layer, x), x, p, "eval")
+    layers.is_identity(_output(layer, x), x, p, "eval")
     certain = _layer(student, p=1.0)
     expect.mode(certain, training=False)
-    _is_identity(_output(certain, x), x, p, "eval_p1")
-    _passes_through(student, layer, x, draw.signed(*FIRST), "the output in evaluation mode")
+    layers.is_identity(_output(certain, x), x, p, "eval_p1")
+    layers.passes_through(student, layer, x, draw.signed(*FIRST), "the output in evaluation mode")
     expect.mode(layer, training=True)
     # The first call does, but where a single coin decides over everything: 64 of them keep it with 0.8^64 < 1e-6.
     drops = any(bool((_output(layer, x) == 0).any()) for _ in range(64))
@@ -195,7 +194,7 @@ def draws_coins_afresh(student: Any, draw: Draw) -> None:
     on_another = expect.decisions(_output(layer, another))
     expect.fresh(first, second, p, elsewhere, on_another, FALSE_ALARM / 3)
     expect.distinct(torch.cat([first, second]), p, ("example", "channel"))
-    _does_not_seed(student, draw, lambda: _output(layer, x))
+    layers.does_not_seed(student, draw.student_seed, lambda: _output(layer, x))
 
 
 @check("SpatialDropout2d", points=2)
@@ -205,15 +204,15 @@ def serves_channels_last(student: Any, draw: Draw) -> None:
     layer = _layer(student, p=p, channel_dim=-1)
     y = expect.mixed(lambda: _output(layer, x))
     expect.constant_zero_pattern(y, over=("height", "width"), layout="NHWC")
-    _takes_positions(lambda: _output(_layer(student, p, -1), x), "SpatialDropout2d(p, -1)")
+    layers.takes_positions(lambda: _output(_layer(student, p, -1), x), "SpatialDropout2d(p, -1)")
 
 
 @check("SpatialDropout2d", points=1)
 def counts_axes_from_either_end(student: Any, draw: Draw) -> None:
     """channel_dim=3 is the same axis as -1, and channel_dim=-3 the same as 1."""
     p = draw.probability()
-    layers = {dim: _layer(student, p=p, channel_dim=dim) for dim in (3, -3)}
-    _serves_every_axis(draw, lambda x, channel_dim: _output(layers[channel_dim], x), last=(3,), first=(-3,))
+    by_dim = {dim: _layer(student, p=p, channel_dim=dim) for dim in (3, -3)}
+    _serves_every_axis(draw, lambda x, channel_dim: _output(by_dim[channel_dim], x), last=(3,), first=(-3,))
 
 
 @check("SpatialDropout2d", points=1)
@@ -242,10 +241,10 @@ def leaves_no_trace(student: Any, draw: Draw) -> None:
 def handles_p_of_zero_and_one(student: Any, draw: Draw) -> None:
     """At p = 0 the output is the input, with its gradient; at p = 1 it is zero everywhere, and never NaN."""
     x = draw.signed(*FEW)
-    _at_the_extremes(lambda x, p: _output(_layer(student, p=p), x), x, "the output")
+    layers.at_the_extremes(lambda x, p: _output(_layer(student, p=p), x), x, "the output")
     expect.eventually(lambda: expect.close(_output(_layer(student, p=0.0), x), x, "the output at p = 0", "p0_value"))
     layer, g = _layer(student, p=0.0), draw.signed(*FEW)
-    expect.eventually(lambda: _passes_through(student, layer, x, g, "the output at p = 0"))
+    expect.eventually(lambda: layers.passes_through(student, layer, x, g, "the output at p = 0"))
 
 
 @check("SpatialDropout2d", points=1)
@@ -265,18 +264,7 @@ def refuses_what_makes_no_sense(student: Any, draw: Draw) -> None:
     if accepted:  # of how many dimensions
         first = next(iter(accepted.values()))
         raise expect.Failure("shape_accepted:" + "".join(map(str, sorted(accepted))), first.message)
-    for bad, shown in ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (5, (5,))):
-        what = f"SpatialDropout2d(p={bad:g})"
-        try:
-            expect.raises("ValueError", build, p=bad, mentions=shown, what=what, code="p_refused")
-        except expect.Failure as failure:
-            if failure.code == "p_refused:nothing":
-                accepted["negative" if bad < 0 else "above_1"] = failure
-            elif not accepted:
-                raise
-    if accepted:
-        first = next(iter(accepted.values()))
-        raise expect.Failure("p_accepted:" + ("both" if len(accepted) > 1 else next(iter(accepted))), first.message)
+    layers.refuses_p(build, p, "SpatialDropout2d")
 
 
 # -- shared --------------------------------------------------------------------------------------------------------------
@@ -287,13 +275,7 @@ def _mask(student: Any, x: Tensor, p: float, *args: Any, **options: Any) -> Tens
 
 
 def _layer(student: Any, *args: Any, **options: Any) -> Remote:
-    p = options.get("p")
-    try:
-        return expect.made(student.SpatialDropout2d, *args, what="SpatialDropout2d", **options)
-    except StudentError as error:
-        if p not in (0, 1) or not {"ValueError", "AssertionError"} & set(error.types):
-            raise
-        raise expect.Failure(f"p{p:g}:refused", f"p = {p:g} is allowed, but {error.sentence()}") from None
+    return layers.made(student.SpatialDropout2d, *args, what="SpatialDropout2d", **options)
 
 
 def _output(layer: Remote, x: Tensor) -> Tensor:
@@ -312,75 +294,6 @@ def _values_seen(mask: Tensor, x: Tensor, p: float) -> str:
     if bool((values.abs() == 1).all()):
         return "signs"
     return "fractions" if bool(((values > 0) & (values < 1)).all()) else "other"
-
-
-def _rates(p: float) -> dict[str, float]:
-    """Return what known mistakes drop, by name, for p in SMALL: no two are nearer than 0.03 to each other."""
-    # `randn > p` keeps what a normal number exceeds p with.
-    return {"p^2": p * p, "tenths": round(p, 1), "normal": 0.5 * (1 + math.erf(p / math.sqrt(2)))}
-
-
-def _at_the_extremes(answer: Callable[[Tensor, float], Tensor], x: Tensor, what: str) -> None:
-    """Expect nothing to be zero at p = 0, and everything at p = 1, given as integers and as floats."""
-    for p in (0, 0.0, 1, 1.0):
-
-        def attempt(p: float = p) -> None:
-            zero = answer(x, p) == 0
-            some = "all" if bool(zero.all()) else "some" if bool(zero.any()) else "none"
-            expect.that(
-                some == ("all" if p else "none"),
-                f"p{p:g}:{some}",
-                f"at p = {p:g} {what} should be {'zero everywhere' if p else 'zero nowhere'}, but it is zero in "
-                f"{int(zero.sum())} of {zero.numel()} places",
-            )
-
-        expect.eventually(attempt)
-
-
-def _does_not_seed(student: Any, draw: Draw, attempt: Callable[[], object]) -> None:
-    """Expect the seed of torch's generator to be the same after a call: a function that draws leaves seeding to others."""
-
-    def current() -> Any:
-        try:
-            return student.torch.initial_seed()
-        except (StudentError, TypeError):  # the learner has no torch, or another: nothing can be seen
-            return None
-
-    student.seed(draw.student_seed)
-    before = current()
-    attempt()
-    after = current()
-    expect.that(
-        before is None or before == after,
-        "seeds:torch",
-        "the call seeds torch's random generator, and so makes every later random number of the program start over",
-    )
-
-
-def _takes_positions(attempt: Callable[[], object], call: str) -> None:
-    """Expect a call without names to do, after it did with names."""
-    try:
-        attempt()
-    except (StudentError, expect.Failure) as error:
-        said = error.sentence() if isinstance(error, StudentError) else error.message
-        raise expect.Failure(
-            "signature:positions",
-            f"{call} should do the same as with names: is the order of the arguments kept? {said}",
-        ) from None
-
-
-def _passes_through(student: Any, layer: Remote, x: Tensor, g: Tensor, what: str) -> None:
-    """Expect a call to return its input: the same dtype, and a gradient that comes through unchanged."""
-    for dtype in (torch.float32, torch.float16):
-        expect.tensor(layer(x.to(dtype)), what, shape=x.shape, dtype=dtype)
-    seen = student.observe(layer, x.clone().requires_grad_(), cotangent=g)
-    expect.masked_gradient(seen, x, g)
-
-
-def _is_identity(y: Tensor, x: Tensor, p: float, code: str) -> None:
-    what = "the output in evaluation mode"
-    expect.that(not bool((y == 0).any()), f"{code}:drops", f"{what} should be the input, but values were dropped")
-    expect.close(y, x, what, code, candidates={"1-p": x * (1 - p), "1/(1-p)": x / (1 - p)})
 
 
 def _serves_every_axis(

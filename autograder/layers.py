@@ -1,0 +1,125 @@
+"""What checks of layers that drop parts of their input at random have in common, on top of `expect`.
+
+`p` is the probability of dropping. Each raises `expect.Failure`, or lets StudentError pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder import expect
+from autograder.expect import Failure
+from autograder.student import Remote, Student, StudentError
+
+
+def made(target: Any, *args: Any, what: str, **options: Any) -> Remote:
+    """Expect a layer to be made, also with p = 0 and p = 1, which are allowed; return it."""
+    p = options.get("p")
+    try:
+        return expect.made(target, *args, what=what, **options)
+    except StudentError as error:
+        if p not in (0, 1) or not {"ValueError", "AssertionError"} & set(error.types):
+            raise
+        raise Failure(f"p{p:g}:refused", f"p = {p:g} is allowed, but {error.sentence()}") from None
+
+
+def wrong_rates(p: float) -> dict[str, float]:
+    """Return what known mistakes drop, by name; for p in [0.13, 0.17] no two are nearer than 0.03 to each other."""
+    # `randn > p` keeps what a normal number exceeds p with.
+    return {"p^2": p * p, "tenths": round(p, 1), "normal": 0.5 * (1 + math.erf(p / math.sqrt(2)))}
+
+
+def at_the_extremes(answer: Callable[[Tensor, float], Tensor], x: Tensor, what: str) -> None:
+    """Expect nothing to be zero at p = 0, and everything at p = 1, given as integers and as floats.
+
+    Args:
+        answer: returns the output for an input without zeros and p.
+        what: what the output is called.
+    """
+    for p in (0, 0.0, 1, 1.0):
+
+        def attempt(p: float = p) -> None:
+            zero = answer(x, p) == 0
+            some = "all" if bool(zero.all()) else "some" if bool(zero.any()) else "none"
+            expect.that(
+                some == ("all" if p else "none"),
+                f"p{p:g}:{some}",
+                f"at p = {p:g} {what} should be {'zero everywhere' if p else 'zero nowhere'}, but it is zero in "
+                f"{int(zero.sum())} of {zero.numel()} places",
+            )
+
+        expect.eventually(attempt)
+
+
+def refuses_p(build: Remote, p: float, what: str) -> None:
+    """Expect a ValueError that shows the value for p below 0 and above 1.
+
+    Args:
+        build: called with p=….
+        p: a probability; -p and 1 + p are tried among others.
+        what: what is called.
+    """
+    accepted = {}
+    for bad, shown in ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (5, (5,))):
+        call = f"{what}(p={bad:g})"
+        try:
+            expect.raises("ValueError", build, p=bad, mentions=shown, what=call, code="p_refused")
+        except Failure as failure:
+            if failure.code == "p_refused:nothing":
+                accepted["negative" if bad < 0 else "above_1"] = failure
+            elif not accepted:
+                raise
+    if accepted:
+        first = next(iter(accepted.values()))
+        raise Failure("p_accepted:" + ("both" if len(accepted) > 1 else next(iter(accepted))), first.message)
+
+
+def does_not_seed(student: Student, seed: int, attempt: Callable[[], object]) -> None:
+    """Expect the seed of torch's generator to be the same after a call: a function that draws leaves seeding to others."""
+
+    def current() -> Any:
+        try:
+            return student.torch.initial_seed()
+        except (StudentError, TypeError):  # the learner has no torch, or another: nothing can be seen
+            return None
+
+    student.seed(seed)
+    before = current()
+    attempt()
+    after = current()
+    expect.that(
+        before is None or before == after,
+        "seeds:torch",
+        "the call seeds torch's random generator, and so makes every later random number of the program start over",
+    )
+
+
+def takes_positions(attempt: Callable[[], object], call: str) -> None:
+    """Expect a call without names to do, after it did with names."""
+    try:
+        attempt()
+    except (StudentError, Failure) as error:
+        said = error.sentence() if isinstance(error, StudentError) else error.message
+        raise Failure(
+            "signature:positions",
+            f"{call} should do the same as with names: is the order of the arguments kept? {said}",
+        ) from None
+
+
+def passes_through(student: Student, layer: Remote, x: Tensor, cotangent: Tensor, what: str) -> None:
+    """Expect a call to return its input: the same dtype, and a gradient that comes through unchanged."""
+    for dtype in (torch.float32, torch.float16):
+        expect.tensor(layer(x.to(dtype)), what, shape=x.shape, dtype=dtype)
+    seen = student.observe(layer, x.clone().requires_grad_(), cotangent=cotangent)
+    expect.masked_gradient(seen, x, cotangent)
+
+
+def is_identity(y: Tensor, x: Tensor, p: float, code: str, what: str = "the output in evaluation mode") -> None:
+    """Expect an output that is the input, neither dropped from nor rescaled."""
+    expect.that(not bool((y == 0).any()), f"{code}:drops", f"{what} should be the input, but values were dropped")
+    expect.close(y, x, what, code, candidates={"1-p": x * (1 - p), "1/(1-p)": x / (1 - p)})

@@ -8,6 +8,8 @@ grading never writes to. Every public method is one transaction: whenever the pr
 from __future__ import annotations
 
 import secrets
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -354,12 +356,23 @@ def _outline_again(session: Session, row: _Result) -> None:
     row.outline = Outline.of(report.marked(_marks(session, report.student, report.unit))).to_json()
 
 
-def _set_up_sqlite(connection: object, record: object) -> None:
+def _set_up_sqlite(connection: sqlite3.Connection, record: object) -> None:
     """Write ahead, so that readers and the writer do not wait for each other; and let transactions begin below."""
-    connection.isolation_level = None  # type: ignore[attr-defined]
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("PRAGMA journal_mode=WAL")
+    connection.isolation_level = None
+    cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
+    (wait_ms,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+    deadline = time.monotonic() + wait_ms / 1000
+    # The one statement for which SQLite itself does not wait: two programs that make a gradebook at once meet here.
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
     cursor.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -301,6 +302,20 @@ def test_a_full_disk_is_said_and_what_was_saved_stays(tmp_path: Path) -> None:
             save_many(book, 200)
     with Gradebook(tmp_path / "grades.sqlite") as book:
         assert book.find("ada", UNIT, "k1") is not None
+
+
+def test_a_gradebook_that_another_program_is_just_making_is_waited_for(tmp_path: Path) -> None:
+    """Switching to the write-ahead log is the one statement for which SQLite does not wait itself."""
+    path = tmp_path / "g.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE theirs (x)")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO theirs VALUES (1)")
+        release = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+        release.start()
+        with Gradebook(f"sqlite:///{path}?timeout=30") as book:
+            assert book.seed()
+        release.join()
 
 
 def test_a_locked_gradebook_is_said(tmp_path: Path) -> None:

@@ -24,12 +24,12 @@ from autograder.statistics import (
     equal_probability,
     middle_probability,
 )
-from autograder.student import Observation, Remote, StudentError
+from autograder.student import Later, Observation, Remote, StudentError
 
 __all__ = [
     "Failure", "broadcast", "call", "close", "constant_axes", "constant_zero_pattern", "decisions", "distinct",
     "drop_rate", "eventually", "fresh", "function", "independent", "made", "masked_gradient", "mixed", "mode", "no_state",
-    "precision", "raises", "scalar", "scale", "tensor", "that", "unchanged",
+    "planned", "precision", "raised", "raises", "scalar", "scale", "tensor", "that", "unchanged",
 ]  # fmt: skip
 
 _AXES = {"N": "example", "C": "channel", "H": "height", "W": "width"}
@@ -104,6 +104,17 @@ def call(target: Any, *args: Any, what: str = "the exercise", **kwargs: Any) -> 
     return function(target, what)(*args, **kwargs)
 
 
+def planned(first: Later, again: Callable[[], Any]) -> Callable[[], Any]:
+    """Return an attempt for `mixed` and `eventually`: a planned answer the first time, and what `again` returns afterwards."""
+    answers = iter([first])
+
+    def attempt() -> Any:
+        later = next(answers, None)
+        return again() if later is None else later.get()
+
+    return attempt
+
+
 def made(target: Any, *args: Any, what: str = "the exercise", **kwargs: Any) -> Remote:
     """Expect a call to return something that can be called in turn, such as a layer; return it."""
     return function(call(target, *args, what=what, **kwargs), f"what {what} makes")
@@ -125,8 +136,19 @@ def raises(
 ) -> None:
     """Expect the call to raise an exception named `kind` or a subclass, its message holding `mentions` in this order."""
     callee = function(target)
+    raised(kind, lambda: callee(*args, **kwargs), mentions, what, code)
+
+
+def raised(
+    kind: str,
+    attempt: Callable[[], object],
+    mentions: Sequence[object] = (),
+    what: str = "the call",
+    code: str = "raises",
+) -> None:
+    """Expect an attempt, such as a planned call's `get`, to do what `raises` expects of a call."""
     try:
-        callee(*args, **kwargs)
+        attempt()
     except StudentError as error:
         if error.not_started:
             raise

@@ -1,6 +1,7 @@
 """What checks of layers that drop parts of their input at random have in common, on top of `expect`.
 
-`p` is the probability of dropping. Each raises `expect.Failure`, or lets StudentError pass.
+`p` is the probability of dropping. Each raises `expect.Failure`, or lets StudentError pass. Those that end in `_planned` add
+their calls to a plan and return what then expects something of the answers, so that many travel in one message.
 """
 
 from __future__ import annotations
@@ -14,14 +15,22 @@ from torch import Tensor
 
 from autograder import expect
 from autograder.expect import Failure
-from autograder.student import Remote, Student, StudentError
+from autograder.student import Later, Plan, Remote, Student, StudentError, fixture
+
+EXTREMES = (0, 0.0, 1, 1.0)
+"""The values of p at which nothing or everything is dropped, as users give them."""
 
 
 def made(target: Any, *args: Any, what: str, **options: Any) -> Remote:
     """Expect a layer to be made, also with p = 0 and p = 1, which are allowed; return it."""
-    p = options.get("p")
+    expect.function(target)
+    return made_as_planned(lambda: target(*args, **options), what, options.get("p"))
+
+
+def made_as_planned(attempt: Callable[[], Any], what: str, p: float | None = None) -> Remote:
+    """Expect what `made` does of a planned call's `get`."""
     try:
-        return expect.made(target, *args, what=what, **options)
+        return expect.function(attempt(), f"what {what} makes")
     except StudentError as error:
         if p not in (0, 1) or not {"ValueError", "AssertionError"} & set(error.types):
             raise
@@ -41,7 +50,7 @@ def at_the_extremes(answer: Callable[[Tensor, float], Tensor], x: Tensor, what: 
         answer: returns the output for an input without zeros and p.
         what: what the output is called.
     """
-    for p in (0, 0.0, 1, 1.0):
+    for p in EXTREMES:
 
         def attempt(p: float = p) -> None:
             zero = answer(x, p) == 0
@@ -64,19 +73,41 @@ def refuses_p(build: Remote, p: float, what: str) -> None:
         p: a probability; -p and 1 + p are tried among others.
         what: what is called.
     """
-    accepted = {}
-    for bad, shown in ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (5, (5,))):
-        call = f"{what}(p={bad:g})"
-        try:
-            expect.raises("ValueError", build, p=bad, mentions=shown, what=call, code="p_refused")
-        except Failure as failure:
-            if failure.code == "p_refused:nothing":
-                accepted["negative" if bad < 0 else "above_1"] = failure
-            elif not accepted:
-                raise
-    if accepted:
-        first = next(iter(accepted.values()))
-        raise Failure("p_accepted:" + ("both" if len(accepted) > 1 else next(iter(accepted))), first.message)
+    plan = build._student.together()
+    refuses_p_planned(plan, build, p, what)()
+
+
+def refuses_p_planned(plan: Plan, build: Remote, p: float, what: str) -> Callable[[], None]:
+    """Plan the calls of `refuses_p`."""
+    wrong = ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (5, (5,)))
+    calls = [(bad, shown, plan.call(build, p=bad)) for bad, shown in wrong]
+
+    def refused() -> None:
+        accepted = {}
+        for bad, shown, call in calls:
+            try:
+                expect.raised("ValueError", call.get, mentions=shown, what=f"{what}(p={bad:g})", code="p_refused")
+            except Failure as failure:
+                if failure.code == "p_refused:nothing":
+                    accepted["negative" if bad < 0 else "above_1"] = failure
+                elif not accepted:
+                    raise
+        if accepted:
+            first = next(iter(accepted.values()))
+            raise Failure("p_accepted:" + ("both" if len(accepted) > 1 else next(iter(accepted))), first.message)
+
+    return refused
+
+
+@fixture
+def set_mode(module: Any, training: bool) -> None:
+    # As users do, so that what a learner makes of these methods counts.
+    module.train() if training else module.eval()
+
+
+@fixture
+def seed_of_torch() -> int:
+    return torch.initial_seed()
 
 
 def does_not_seed(student: Student, seed: int, attempt: Callable[[], object]) -> None:
@@ -84,8 +115,8 @@ def does_not_seed(student: Student, seed: int, attempt: Callable[[], object]) ->
 
     def current() -> Any:
         try:
-            return student.torch.initial_seed()
-        except (StudentError, TypeError):  # the learner has no torch, or another: nothing can be seen
+            return student.fixture(seed_of_torch)()
+        except StudentError:  # torch is not what it was: nothing can be seen
             return None
 
     student.seed(seed)
@@ -113,10 +144,22 @@ def takes_positions(attempt: Callable[[], object], call: str) -> None:
 
 def passes_through(student: Student, layer: Remote, x: Tensor, cotangent: Tensor, what: str) -> None:
     """Expect a call to return its input: the same dtype, and a gradient that comes through unchanged."""
-    for dtype in (torch.float32, torch.float16):
-        expect.tensor(layer(x.to(dtype)), what, shape=x.shape, dtype=dtype)
-    seen = student.observe(layer, x.clone().requires_grad_(), cotangent=cotangent)
-    expect.masked_gradient(seen, x, cotangent)
+    passes_through_planned(student.together(), layer, x, cotangent, what)()
+
+
+def passes_through_planned(
+    plan: Plan, layer: Remote | Later, x: Tensor, cotangent: Tensor, what: str
+) -> Callable[[], None]:
+    """Plan the calls of `passes_through`."""
+    calls = [(dtype, plan.call(layer, x.to(dtype))) for dtype in (torch.float32, torch.float16)]
+    seen = plan.observe(layer, x.clone().requires_grad_(), cotangent=cotangent)
+
+    def passes() -> None:
+        for dtype, call in calls:
+            expect.tensor(call.get(), what, shape=x.shape, dtype=dtype)
+        expect.masked_gradient(seen.get(), x, cotangent)
+
+    return passes
 
 
 def is_identity(y: Tensor, x: Tensor, p: float, code: str, what: str = "the output in evaluation mode") -> None:

@@ -69,9 +69,7 @@ class ProbeServer:
             raise
         # The learner's code may raise anything, SystemExit included.
         except BaseException as error:
-            if self._reserve is not None:
-                self._reserve.close()
-                self._reserve = None
+            self._give_way()
             return {"error": describe_error(error)}
 
     def _hold_back(self) -> None:
@@ -81,6 +79,12 @@ class ProbeServer:
                 self._reserve = mmap.mmap(-1, _RESERVE)
             except OSError as error:
                 raise MemoryError("no memory is left") from error
+
+    def _give_way(self) -> None:
+        """Give the reserve up, so that there is memory to say what happened."""
+        if self._reserve is not None:
+            self._reserve.close()
+            self._reserve = None
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -178,6 +182,29 @@ class ProbeServer:
             "arguments": self._export(args),
         }
 
+    def _do_plan(self, steps: list[Message], inputs: list[torch.Tensor]) -> Any:
+        """Make calls one after the other; return for each its reply, `{"error": …}`, or `{"after": n}` if step n failed before.
+
+        Args:
+            steps: arguments of `_do_call`. References with an id below zero are places: see `place`.
+            inputs: tensors that steps name by their places, so that one that many take travels once.
+        """
+        replies: list[Message] = []
+        for step in steps:
+            failed = [n for n in _steps_named(step) if "output" not in replies[n]]
+            if failed:
+                replies.append({"after": replies[failed[0]].get("after", failed[0])})
+                continue
+            try:
+                self._hold_back()
+                replies.append(self._do_call(**_filled_in(step, inputs, replies)))
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:
+                self._give_way()
+                replies.append({"error": describe_error(error)})
+        return replies
+
     def _do_repeat(self, target: Reference, args: list[Any], kwargs: dict[str, Any], times: int) -> Any:
         """Call an object several times, each time with arguments of its own."""
         calls = [self._do_call(target, _copied(args), _copied(kwargs)) for _ in range(times)]
@@ -243,6 +270,32 @@ def _outgoing(value: Any, keep: Callable[[object], Reference] | None = None, dep
     if keep is None:
         raise TypeError(f"a {type(value).__name__} cannot be passed here")
     return keep(value)
+
+
+def place(index: int, of_step: bool) -> Reference:
+    """Return what stands in a plan for its input number `index`, or for what its step of that number returns."""
+    return Reference(-1 - 2 * index - of_step, "step" if of_step else "input")
+
+
+def _filled_in(value: Any, inputs: list[torch.Tensor], replies: list[Message]) -> Any:
+    """Put what they stand for in the place of places: a copy of an input, so that no call finds what another wrote."""
+    if type(value) is Reference and value.id < 0:
+        index, of_step = divmod(-1 - value.id, 2)
+        return replies[index]["output"] if of_step else _copied(inputs[index])
+    if type(value) in (list, tuple):
+        return type(value)(_filled_in(v, inputs, replies) for v in value)
+    if type(value) is dict:
+        return {k: _filled_in(v, inputs, replies) for k, v in value.items()}
+    return value
+
+
+def _steps_named(value: Any) -> Iterator[int]:
+    """Yield the numbers of the steps whose places are in a value."""
+    if type(value) is Reference and value.id < 0 and value.id % 2 == 0:
+        yield (-1 - value.id) // 2
+    elif type(value) in (list, tuple, dict):
+        for each in value.values() if type(value) is dict else value:
+            yield from _steps_named(each)
 
 
 def _copied(value: Any) -> Any:

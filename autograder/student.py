@@ -16,7 +16,7 @@ import torch
 
 from autograder import wire
 from autograder.cells import STILL_TO_DO
-from autograder.probes import TEXT_LIMIT, Message, ProbeServer, describe_error
+from autograder.probes import TEXT_LIMIT, Message, ProbeServer, describe_error, place
 
 
 class StudentError(Exception):
@@ -183,11 +183,14 @@ class Student:
 
     def observe(self, target: Remote, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any) -> Observation:
         """Call `target` and report its arguments afterwards and, given a cotangent, the gradients."""
-        reply = self._call(target, args, kwargs, observe=True, cotangent=cotangent)
+        return self._observation(self._call(target, args, kwargs, observe=True, cotangent=cotangent), len(args))
+
+    def _observation(self, reply: dict[str, Any], count: int) -> Observation:
         output, arguments, gradients = reply.get("output"), reply.get("arguments"), reply.get("gradients")
-        if not (isinstance(arguments, list) and isinstance(gradients, list)) or not len(arguments) == len(
-            gradients
-        ) == len(args):
+        if (
+            not (isinstance(arguments, list) and isinstance(gradients, list))
+            or not len(arguments) == len(gradients) == count
+        ):
             raise StudentGone("protocol", _MALFORMED)
         reached = isinstance(output, torch.Tensor) and output.requires_grad
         return Observation(self._receive(output), self._receive(arguments), self._receive(gradients), reached)
@@ -199,6 +202,10 @@ class Student:
         if not isinstance(outputs, list) or len(outputs) != times:
             raise StudentGone("protocol", _MALFORMED)
         return [self._receive(output) for output in outputs]
+
+    def together(self) -> Plan:
+        """Return a plan: calls that are made one after the other and travel in one message."""
+        return Plan(self)
 
     def module(self, target: Any) -> dict[str, dict[str, Any]]:
         """Return {"parameters": {name: Tensor}, "buffers": {…}, "training": {module name: bool}}.
@@ -216,9 +223,7 @@ class Student:
     def _call(
         self, target: Remote, args: Any, kwargs: Mapping[str, Any], op: str = "call", **options: Any
     ) -> dict[str, Any]:
-        if self._watched != self.watch:
-            self._waiting.insert(0, {"op": "watch", "names": self.watch})  # first, so that no failure comes before it
-            self._watched = self.watch
+        self._keep_watch()
         reply = self._request(
             {
                 "op": op,
@@ -228,6 +233,15 @@ class Student:
                 **options,
             }
         )
+        return self._seen(reply)
+
+    def _keep_watch(self) -> None:
+        if self._watched != self.watch:
+            self._waiting.insert(0, {"op": "watch", "names": self.watch})  # first, so that no failure comes before it
+            self._watched = self.watch
+
+    def _seen(self, reply: Any) -> dict[str, Any]:
+        """Note what the reply to a call says of the library."""
         if not isinstance(reply, dict) or not isinstance(reply.get("library"), list):
             raise StudentGone("protocol", _MALFORMED)
         self.library.update(name for name in self.watch if name in reply["library"])
@@ -252,6 +266,101 @@ class Student:
         if isinstance(value, dict):
             return {k: self._receive(v) for k, v in value.items()}
         return value
+
+
+class Plan:
+    """Calls that travel together. Nothing is sent until the first answer is asked for.
+
+        plan = student.together()
+        layer = plan.call(student.SpatialDropout2d, p=0.3)
+        y = plan.call(layer, x)
+        y.get()
+
+    They are made in the order in which they were planned, each with tensors of its own. What one returns may be the target
+    or an argument of a later one. None is left out because another failed, but those that were to use what it returns:
+    it is the answers that raise, each its own.
+    """
+
+    def __init__(self, student: Student) -> None:
+        self._student = student
+        self._steps: list[Message] = []
+        self._inputs: dict[int, torch.Tensor] = {}
+        self._replies: list[Any] | None = None
+
+    def call(self, target: Remote | Later, *args: Any, **kwargs: Any) -> Later:
+        """Plan a call of an object, or of what an earlier step will return."""
+        return self._add(target, args, kwargs, lambda reply: self._student._receive(reply.get("output")))
+
+    def observe(
+        self, target: Remote | Later, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any
+    ) -> Later:
+        """Plan what `Student.observe` does."""
+        return self._add(
+            target, args, kwargs, lambda reply: self._student._observation(reply, len(args)),
+            observe=True, cotangent=cotangent,
+        )  # fmt: skip
+
+    def _add(
+        self,
+        target: Remote | Later,
+        args: Any,
+        kwargs: Any,
+        read: Callable[[dict[str, Any]], Any],
+        **options: Any,
+    ) -> Later:
+        if self._replies is not None:
+            raise RuntimeError("this plan was carried out: make another")
+        self._steps.append(
+            {
+                "target": self._noted(target),
+                "args": self._noted(list(args)),
+                "kwargs": self._noted(dict(kwargs)),
+                **options,
+            }
+        )
+        return Later(self, len(self._steps) - 1, read)
+
+    def _noted(self, value: Any) -> Any:
+        """Put each tensor among the inputs, once, and its place into the step; likewise the place of what a step returns."""
+        if isinstance(value, Later):
+            return place(value.step, of_step=True)
+        if isinstance(value, torch.Tensor):
+            self._inputs.setdefault(id(value), value)  # held there, so that no other tensor gets its id
+            return place(list(self._inputs).index(id(value)), of_step=False)
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._noted(v) for v in value)
+        if isinstance(value, dict):
+            return {k: self._noted(v) for k, v in value.items()}
+        return _outgoing(value)
+
+    def _reply(self, step: int) -> dict[str, Any]:
+        student = self._student
+        if self._replies is None:
+            student._keep_watch()
+            message = {"op": "plan", "steps": self._steps, "inputs": list(self._inputs.values())}
+            replies = student._request(message)
+            if not isinstance(replies, list) or len(replies) != len(self._steps):
+                raise StudentGone("protocol", _MALFORMED)
+            self._replies = replies
+        reply = self._replies[step]
+        if isinstance(reply, dict) and isinstance(reply.get("after"), int) and 0 <= reply["after"] < step:
+            return self._reply(reply["after"])  # whose error it is
+        if isinstance(reply, dict) and "error" in reply:
+            raise StudentError.from_wire(reply["error"])
+        return student._seen(reply)
+
+
+@dataclass(frozen=True)
+class Later:
+    """The answer to a step of a plan."""
+
+    plan: Plan = field(repr=False)
+    step: int
+    _read: Callable[[dict[str, Any]], Any] = field(repr=False)
+
+    def get(self) -> Any:
+        """Return what the call returned, as the call itself does. Raises StudentError, StudentGone."""
+        return self._read(self.plan._reply(self.step))
 
 
 class Remote:

@@ -313,7 +313,7 @@ class StudentProcess:
         if self._gone is not None:
             raise self._gone
         parts = wire.encode_parts(message)
-        self._deadline = min(time.monotonic() + self.answer_s, self.ends_at)
+        self._deadline = min(time.monotonic() + self.answer_s * _answers(message), self.ends_at)
         try:
             if self._reader.ahead or self._speaks():
                 raise StudentGone("protocol", "the code answered before it was asked")
@@ -389,6 +389,12 @@ class StudentProcess:
         poll.register(self._channel, event)
         if remaining <= 0 or not poll.poll(1000 * remaining):
             raise TimeoutError
+
+
+def _answers(message: Message) -> int:
+    """Return how many answers a message asks for: each step of a plan has the time of one."""
+    last = message["messages"][-1] if message["op"] == "several" else message
+    return max(1, len(last["steps"])) if last["op"] == "plan" else 1
 
 
 def _obituary(status: int) -> StudentGone:

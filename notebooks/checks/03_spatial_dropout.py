@@ -18,7 +18,7 @@ from autograder import expect, layers
 from autograder.checks import Exercise, check
 from autograder.draw import Draw
 from autograder.statistics import FALSE_ALARM
-from autograder.student import Remote
+from autograder.student import Plan, Remote
 
 _LIBRARY = (
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_dropout_",
@@ -84,47 +84,54 @@ FEW = (6, 8, 2, 5)
 @check("channel_mask", points=2)
 def mask_has_one_coin_per_channel(student: Any, draw: Draw) -> None:
     """The mask holds only 0 and 1, one coin for each example and each channel, whatever the pixel; and x is left as it is."""
-    x, p = draw.signed(*FIRST), draw.probability()
-    seen = student.observe(expect.function(student.channel_mask), x, p)
-    mask = expect.broadcast(seen.output, x)
+    x, p, target = draw.signed(*FIRST), draw.probability(), expect.function(student.channel_mask)
+    plan = student.together()
+    seen, another = plan.observe(target, x, p), plan.call(target, x, p)
+    mask = expect.broadcast(seen.get().output, x)
     values = mask[mask != 0].double()
     if bool((values != 1).any()):
         raise expect.Failure(
             f"values:{_values_seen(mask, x, p)}",
             f"the mask should hold only 0 and 1, but it holds {float(values[values != 1][0]):.4g}",
         )
-    mask = expect.mixed(lambda: _mask(student, x, p))
+    again = expect.planned(another, lambda: target(x, p))
+    mask = expect.mixed(lambda: expect.broadcast(again(), x))
     expect.constant_zero_pattern(mask, over=("height", "width"))
-    expect.unchanged(x, seen.arguments[0], "x")
+    expect.unchanged(x, seen.get().arguments[0], "x")
 
 
 @check("channel_mask", points=3)
 def mask_drops_a_share_p(student: Any, draw: Draw) -> None:
     """A share p of the coins is 0, for a small p and a large one; none is at p = 0, and every one at p = 1."""
-    x, alarm = draw.signed(*COUNTED), FALSE_ALARM / 3
-    p, large = draw.probability(*SMALL), draw.probability(0.6, 0.8)
-    expect.drop_rate(_mask(student, x, p), p, alarm, candidates=layers.wrong_rates(p))
-    expect.drop_rate(_mask(student, x, large), large, alarm, code="rate_large")
-    layers.at_the_extremes(lambda x, p: _mask(student, x, p), draw.signed(*FEW), "the mask")
+    x, few, alarm = draw.signed(*COUNTED), draw.signed(*FEW), FALSE_ALARM / 3
+    p, large, plan = draw.probability(*SMALL), draw.probability(0.6, 0.8), student.together()
+    masks = [_mask(student, plan, x, p), _mask(student, plan, x, large)]
+    extreme = {repr(q): _mask(student, plan, few, q) for q in layers.EXTREMES}
+    expect.drop_rate(masks[0](), p, alarm, candidates=layers.wrong_rates(p))
+    expect.drop_rate(masks[1](), large, alarm, code="rate_large")
+    layers.at_the_extremes(lambda _, q: extreme[repr(q)](), few, "the mask")
 
 
 @check("channel_mask", points=1)
 def mask_coins_are_independent(student: Any, draw: Draw) -> None:
     """Coins of different examples, channels and calls have nothing to do with each other."""
-    x, other, p = draw.signed(*MANY), draw.signed(*MANY), draw.probability()
-    first, second, elsewhere = (expect.decisions(_mask(student, each, p)) for each in (x, x, other))
+    x, other, p, plan = draw.signed(*MANY), draw.signed(*MANY), draw.probability(), student.together()
+    masks = [_mask(student, plan, each, p) for each in (x, x, other)]
+    first, second, elsewhere = (expect.decisions(mask()) for mask in masks)
     expect.independent(first, p, ("example", "channel"), FALSE_ALARM / 3)
     expect.fresh(first, second, p, on_another=elsewhere, alarm=FALSE_ALARM / 3)
     expect.distinct(torch.cat([first, second]), p, ("example", "channel"))
-    layers.does_not_seed(student, draw.student_seed, lambda: _mask(student, x, p))
+    layers.does_not_seed(student, draw.student_seed, lambda: student.channel_mask(x[:2], p))
 
 
 @check("channel_mask", points=1)
 def mask_follows_channel_dim(student: Any, draw: Draw) -> None:
     """channel_dim says which axis holds the channels: -1 and 3 are the last one, -3 and 1 the second."""
-    p = draw.probability()
-    _serves_every_axis(draw, lambda x, channel_dim: _mask(student, x, p, channel_dim=channel_dim))
-    layers.takes_positions(lambda: _mask(student, draw.signed(*LAST), p, -1), "channel_mask(x, p, -1)")
+    p, plan, last = draw.probability(), student.together(), draw.signed(*LAST)
+    vary = _serves_every_axis(draw, lambda x, dim: _mask(student, plan, x, p, channel_dim=dim))
+    by_position = _mask(student, plan, last, p, -1)
+    vary()
+    layers.takes_positions(by_position, "channel_mask(x, p, -1)")
 
 
 # -- SpatialDropout2d ----------------------------------------------------------------------------------------------------
@@ -133,21 +140,22 @@ def mask_follows_channel_dim(student: Any, draw: Draw) -> None:
 @check("SpatialDropout2d", points=8)
 def drops_whole_channels(student: Any, draw: Draw) -> None:
     """In training, a channel of an example is zero at every pixel or at none."""
-    x, p = draw.signed(*FIRST), draw.probability()
-    layer = _layer(student, p=p)
-    expect.constant_zero_pattern(expect.mixed(lambda: _output(layer, x)), over=("height", "width"))
+    x, p, plan = draw.signed(*FIRST), draw.probability(), student.together()
+    y = _Layer(student, plan, p=p).output(x)
+    expect.constant_zero_pattern(expect.mixed(y), over=("height", "width"))
 
 
 @check("SpatialDropout2d", points=2)
 def drops_a_share_p(student: Any, draw: Draw) -> None:
     """A share p of the channels is dropped, for a small p and for a large one, and one half where p is not given."""
-    x, alarm = draw.signed(*COUNTED), FALSE_ALARM / 4
+    x, alarm, plan = draw.signed(*COUNTED), FALSE_ALARM / 4, student.together()
     p, large = draw.probability(*SMALL), draw.probability(0.6, 0.8)
-    expect.drop_rate(_output(_layer(student, p=p), x), p, alarm, candidates=layers.wrong_rates(p))
-    expect.drop_rate(_output(_layer(student, p=large), x), large, alarm, code="rate_large")
+    y, y_large, y_default = (_Layer(student, plan, **made).output(x) for made in ({"p": p}, {"p": large}, {}))
+    expect.drop_rate(y(), p, alarm, candidates=layers.wrong_rates(p))
+    expect.drop_rate(y_large(), large, alarm, code="rate_large")
     # That the others passed says which mistake it is, whatever the rate.
     try:
-        expect.drop_rate(_output(_layer(student), x), 0.5, alarm)
+        expect.drop_rate(y_default(), 0.5, alarm)
     except expect.Failure as failure:
         code = "rate_by_default:another" if failure.code.startswith("rate:") else failure.code
         raise expect.Failure(code, f"made without arguments: {failure.message}", failure.evidence) from None
@@ -156,107 +164,129 @@ def drops_a_share_p(student: Any, draw: Draw) -> None:
 @check("SpatialDropout2d", points=3)
 def rescales_what_is_kept(student: Any, draw: Draw) -> None:
     """What is kept is x / (1 - p), exactly, for a small p and for a large one: so the mean over many draws is x."""
-    x = draw.signed(*FIRST)
+    x, plan, answers = draw.signed(*FIRST), student.together(), []
     for p, family in ((draw.probability(), "scale"), (draw.probability(0.6, 0.8), "scale_large")):
-        layer = _layer(student, p=p)
-        y = _output(layer, x)
+        answers.append((p, family, _Layer(student, plan, p=p).output(x)))
+    for p, family, output in answers:
+        y = output()
         for _ in range(64):  # one call does, but where a single coin decides over everything: 0.8^65 < 1e-6
-            y = y if bool((y != 0).any()) else _output(layer, x)
+            y = y if bool((y != 0).any()) else output()
         expect.scale(y, x, p, family)
 
 
 @check("SpatialDropout2d", points=3)
 def changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
     """In evaluation mode the output is the input, with its dtype and gradient, whatever p is; in training it drops again."""
-    x, p = draw.signed(*FIRST), draw.probability()
-    layer = _layer(student, p=p)
-    expect.mode(layer, training=False)
-    layers.is_identity(_output(layer, x), x, p, "eval")
-    certain = _layer(student, p=1.0)
-    expect.mode(certain, training=False)
-    layers.is_identity(_output(certain, x), x, p, "eval_p1")
-    layers.passes_through(student, layer, x, draw.signed(*FIRST), "the output in evaluation mode")
-    expect.mode(layer, training=True)
+    x, g, p, plan = draw.signed(*FIRST), draw.signed(*FIRST), draw.probability(), student.together()
+    layer, certain = _Layer(student, plan, p=p), _Layer(student, plan, p=1.0)
+    modes = [layer.mode(training=False), certain.mode(training=False)]
+    y, y_certain = layer.output(x), certain.output(x)
+    passes = layers.passes_through_planned(plan, layer.made, x, g, "the output in evaluation mode")
+    modes.append(layer.mode(training=True))
+    trained = layer.output(x)
+    modes[0]()
+    layers.is_identity(y(), x, p, "eval")
+    modes[1]()
+    layers.is_identity(y_certain(), x, p, "eval_p1")
+    passes()
+    modes[2]()
     # The first call does, but where a single coin decides over everything: 64 of them keep it with 0.8^64 < 1e-6.
-    drops = any(bool((_output(layer, x) == 0).any()) for _ in range(64))
+    drops = any(bool((trained() == 0).any()) for _ in range(64))
     expect.that(drops, "train_again:keeps", "back in training mode, nothing was dropped any more")
 
 
 @check("SpatialDropout2d", points=2)
 def draws_coins_afresh(student: Any, draw: Draw) -> None:
     """Coins of different examples, channels and calls have nothing to do with each other."""
-    x, another, p = draw.signed(*MANY), draw.signed(*MANY), draw.probability()
-    layer, other = _layer(student, p=p), _layer(student, p=p)
-    first = expect.decisions(_output(layer, x))
-    _output(layer, x[:5, :7])  # a layer sees batches of many sizes
-    second, elsewhere = (expect.decisions(_output(each, x)) for each in (layer, other))
+    x, another, p, plan = draw.signed(*MANY), draw.signed(*MANY), draw.probability(), student.together()
+    layer, other = _Layer(student, plan, p=p), _Layer(student, plan, p=p)
+    outputs = [layer.output(x)]
+    smaller = layer.output(x[:5, :7])  # a layer sees batches of many sizes
+    outputs += [layer.output(x), other.output(x), layer.output(another)]
+    first = expect.decisions(outputs[0]())
+    smaller()
+    second, elsewhere = (expect.decisions(y()) for y in outputs[1:3])
     expect.independent(first, p, ("example", "channel"), FALSE_ALARM / 3)
-    on_another = expect.decisions(_output(layer, another))
-    expect.fresh(first, second, p, elsewhere, on_another, FALSE_ALARM / 3)
+    expect.fresh(first, second, p, elsewhere, expect.decisions(outputs[3]()), FALSE_ALARM / 3)
     expect.distinct(torch.cat([first, second]), p, ("example", "channel"))
-    layers.does_not_seed(student, draw.student_seed, lambda: _output(layer, x))
+    layers.does_not_seed(student, draw.student_seed, lambda: layer.remote()(x[:2]))
 
 
 @check("SpatialDropout2d", points=2)
 def serves_channels_last(student: Any, draw: Draw) -> None:
     """With channel_dim=-1, maps (batch, height, width, channels) lose whole channels; p comes first, channel_dim second."""
-    x, p = draw.signed(*LAST), draw.probability()
-    layer = _layer(student, p=p, channel_dim=-1)
-    y = expect.mixed(lambda: _output(layer, x))
-    expect.constant_zero_pattern(y, over=("height", "width"), layout="NHWC")
-    layers.takes_positions(lambda: _output(_layer(student, p, -1), x), "SpatialDropout2d(p, -1)")
+    x, p, plan = draw.signed(*LAST), draw.probability(), student.together()
+    y, by_position = (
+        each.output(x) for each in (_Layer(student, plan, p=p, channel_dim=-1), _Layer(student, plan, p, -1))
+    )
+    expect.constant_zero_pattern(expect.mixed(y), over=("height", "width"), layout="NHWC")
+    layers.takes_positions(by_position, "SpatialDropout2d(p, -1)")
 
 
 @check("SpatialDropout2d", points=1)
 def counts_axes_from_either_end(student: Any, draw: Draw) -> None:
     """channel_dim=3 is the same axis as -1, and channel_dim=-3 the same as 1."""
-    p = draw.probability()
-    by_dim = {dim: _layer(student, p=p, channel_dim=dim) for dim in (3, -3)}
-    _serves_every_axis(draw, lambda x, channel_dim: _output(by_dim[channel_dim], x), last=(3,), first=(-3,))
+    p, plan = draw.probability(), student.together()
+    by_dim = {dim: _Layer(student, plan, p=p, channel_dim=dim) for dim in (3, -3)}
+    vary = _serves_every_axis(draw, lambda x, dim: by_dim[dim].output(x), last=(3,), first=(-3,))
+    for layer in by_dim.values():
+        layer.remote()
+    vary()
 
 
 @check("SpatialDropout2d", points=1)
 def passes_gradients_on(student: Any, draw: Draw) -> None:
     """The gradient of a kept value is that of x / (1 - p), and zero where the channel was dropped."""
-    x, g, p = draw.signed(*FIRST), draw.signed(*FIRST), draw.probability()
-    layer = _layer(student, p=p)
-    _output(layer, x)
-    expect.masked_gradient(student.observe(layer, x.clone().requires_grad_(), cotangent=g), x, g)
+    x, g, p, plan = draw.signed(*FIRST), draw.signed(*FIRST), draw.probability(), student.together()
+    layer = _Layer(student, plan, p=p)
+    y, seen = layer.output(x), plan.observe(layer.made, x.clone().requires_grad_(), cotangent=g)
+    y()
+    expect.masked_gradient(seen.get(), x, g)
 
 
 @check("SpatialDropout2d", points=1)
 def leaves_no_trace(student: Any, draw: Draw) -> None:
     """The output has the dtype of the input, the input is left as it is, and no mask is kept in the module."""
-    p = draw.probability()
-    layer = _layer(student, p=p)
-    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-        x = draw.signed(6, 8, 3, 4, dtype=dtype)
-        seen = student.observe(layer, x)
-        expect.tensor(seen.output, f"the output for {dtype} input", shape=x.shape, dtype=dtype)
+    p, plan = draw.probability(), student.together()
+    layer = _Layer(student, plan, p=p)
+    inputs = [draw.signed(6, 8, 3, 4, dtype=d) for d in (torch.float32, torch.float64, torch.float16, torch.bfloat16)]
+    calls = [(x, plan.observe(layer.made, x)) for x in inputs]
+    remote = layer.remote()
+    for x, call in calls:
+        seen = call.get()
+        expect.tensor(seen.output, f"the output for {x.dtype} input", shape=x.shape, dtype=x.dtype)
         expect.unchanged(x, seen.arguments[0])
-    expect.no_state(student.module(layer))
+    expect.no_state(student.module(remote))
 
 
 @check("SpatialDropout2d", points=1)
 def handles_p_of_zero_and_one(student: Any, draw: Draw) -> None:
     """At p = 0 the output is the input, with its gradient; at p = 1 it is zero everywhere, and never NaN."""
-    x = draw.signed(*FEW)
-    layers.at_the_extremes(lambda x, p: _output(_layer(student, p=p), x), x, "the output")
-    expect.eventually(lambda: expect.close(_output(_layer(student, p=0.0), x), x, "the output at p = 0", "p0_value"))
-    layer, g = _layer(student, p=0.0), draw.signed(*FEW)
-    expect.eventually(lambda: layers.passes_through(student, layer, x, g, "the output at p = 0"))
+    x, g, plan = draw.signed(*FEW), draw.signed(*FEW), student.together()
+    extreme = {repr(p): _Layer(student, plan, p=p).output(x) for p in layers.EXTREMES}
+    layer = _Layer(student, plan, p=0.0)
+    value, passes = layer.output(x), layers.passes_through_planned(plan, layer.made, x, g, "the output at p = 0")
+    layers.at_the_extremes(lambda _, p: extreme[repr(p)](), x, "the output")
+    expect.eventually(lambda: expect.close(value(), x, "the output at p = 0", "p0_value"))
+    remote = layer.remote()
+    attempts = iter([passes, lambda: layers.passes_through(student, remote, x, g, "the output at p = 0")])
+    expect.eventually(lambda: next(attempts)())
 
 
 @check("SpatialDropout2d", points=1)
 def refuses_what_makes_no_sense(student: Any, draw: Draw) -> None:
     """A p outside [0, 1] is a ValueError when the layer is made, input without 4 dimensions one too; each shows the value."""
-    build, p = expect.function(student.SpatialDropout2d), draw.probability()
-    layer = _layer(student, p=p)
+    build, p, plan = expect.function(student.SpatialDropout2d), draw.probability(), student.together()
+    layer = _Layer(student, plan, p=p)
+    shapes = ((13, 17, 19), (11, 13), (11, 13, 2, 17, 3))
+    calls = [(shape, plan.call(layer.made, draw.signed(*shape))) for shape in shapes]
+    refused = layers.refuses_p_planned(plan, build, p, "SpatialDropout2d")
+    layer.remote()
     accepted = {}
-    for shape in ((13, 17, 19), (11, 13), (11, 13, 2, 17, 3)):
+    for shape, call in calls:
         what = f"the layer, given an input of shape {shape},"
         try:
-            expect.raises("ValueError", layer, draw.signed(*shape), mentions=shape, what=what, code="shape_refused")
+            expect.raised("ValueError", call.get, mentions=shape, what=what, code="shape_refused")
         except expect.Failure as failure:
             if failure.code != "shape_refused:nothing":
                 raise
@@ -264,22 +294,52 @@ def refuses_what_makes_no_sense(student: Any, draw: Draw) -> None:
     if accepted:  # of how many dimensions
         first = next(iter(accepted.values()))
         raise expect.Failure("shape_accepted:" + "".join(map(str, sorted(accepted))), first.message)
-    layers.refuses_p(build, p, "SpatialDropout2d")
+    refused()
 
 
 # -- shared --------------------------------------------------------------------------------------------------------------
 
-
-def _mask(student: Any, x: Tensor, p: float, *args: Any, **options: Any) -> Tensor:
-    return expect.broadcast(expect.call(student.channel_mask, x, p, *args, what="channel_mask", **options), x)
-
-
-def _layer(student: Any, *args: Any, **options: Any) -> Remote:
-    return layers.made(student.SpatialDropout2d, *args, what="SpatialDropout2d", **options)
+Attempt = Callable[[], Tensor]
+"""Gives a planned answer, and from the second time on what another call returns."""
 
 
-def _output(layer: Remote, x: Tensor) -> Tensor:
-    return expect.tensor(layer(x), "the output", shape=x.shape)
+def _mask(student: Any, plan: Plan, x: Tensor, p: float, *args: Any, **options: Any) -> Attempt:
+    """Plan a mask."""
+    target = expect.function(student.channel_mask, "channel_mask")
+    answer = expect.planned(plan.call(target, x, p, *args, **options), lambda: target(x, p, *args, **options))
+    return lambda: expect.broadcast(answer(), x)
+
+
+class _Layer:
+    """A planned layer."""
+
+    def __init__(self, student: Any, plan: Plan, *args: Any, **options: Any) -> None:
+        self._plan, self._student, self._p = plan, student, options.get("p")
+        self.made = plan.call(expect.function(student.SpatialDropout2d, "SpatialDropout2d"), *args, **options)
+
+    def remote(self) -> Remote:
+        """Expect it to have been made; return it."""
+        return layers.made_as_planned(self.made.get, "SpatialDropout2d", self._p)
+
+    def output(self, x: Tensor) -> Attempt:
+        """Plan its output."""
+        answer = expect.planned(self._plan.call(self.made, x), lambda: self.remote()(x))
+
+        def output() -> Tensor:
+            self.remote()
+            return expect.tensor(answer(), "the output", shape=x.shape)
+
+        return output
+
+    def mode(self, training: bool) -> Callable[[], object]:
+        """Plan that it is put in a mode."""
+        call = self._plan.call(self._student.fixture(layers.set_mode), self.made, training)
+
+        def mode() -> None:
+            self.remote()
+            call.get()
+
+        return mode
 
 
 def _values_seen(mask: Tensor, x: Tensor, p: float) -> str:
@@ -298,12 +358,18 @@ def _values_seen(mask: Tensor, x: Tensor, p: float) -> str:
 
 def _serves_every_axis(
     draw: Draw,
-    answer: Callable[[Tensor, int], Tensor],
+    answer: Callable[[Tensor, int], Attempt],
     last: tuple[int, ...] = (-1, 3),
     first: tuple[int, ...] = (-3, 1),
-) -> None:
+) -> Callable[[], None]:
+    """Plan answers for both layouts and each name of their channels' axis; return what expects them to vary as they should."""
+    planned = []
     for layout, shape, dims in (("NHWC", LAST, last), ("NCHW", FIRST, first)):
-        for dim in dims:
-            x = draw.signed(*shape)
-            y = expect.mixed(lambda x=x, dim=dim: answer(x, dim))
+        planned += [(layout, dim, answer(draw.signed(*shape), dim)) for dim in dims]
+
+    def vary() -> None:
+        for layout, dim, attempt in planned:
+            y = expect.mixed(attempt)
             expect.constant_zero_pattern(y, over=("height", "width"), layout=layout, code=f"varies_{dim}")
+
+    return vary

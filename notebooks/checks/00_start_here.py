@@ -38,23 +38,28 @@ def is_the_fraction_correct(student: Any, draw: Draw) -> None:
     """The result is the fraction of examples whose largest logit is that of their class."""
     # Two batches with different results: no number is right for both.
     first, second = (RIGHT[i] for i in draw.permutation(len(RIGHT))[:2].tolist())
+    answer, plan, calls = expect.function(student.accuracy, "accuracy"), student.together(), []
     for right in (first, second):
         logits, target, wrong = _batch(draw, right)
-        result = expect.call(student.accuracy, logits, target, what="accuracy")
-        expect.close(result, right / EXAMPLES, "the accuracy", candidates=wrong)
+        calls.append((right, wrong, plan.call(answer, logits, target)))
+    for right, wrong, call in calls:
+        expect.close(call.get(), right / EXAMPLES, "the accuracy", candidates=wrong)
 
 
 @check("accuracy", points=1)
 def works_for_any_batch(student: Any, draw: Draw) -> None:
     """It holds for a single example too, and when all or none of the answers are right."""
+    answer, plan, calls = expect.function(student.accuracy, "accuracy"), student.together(), []
     for name, examples, right in (("all", 9, 9), ("none", 9, 0), ("one", 1, 1), ("one_wrong", 1, 0)):
         logits, target, _ = _logits(draw, examples, right)
         logits[0] += 10  # as in _batch
-        result = expect.call(student.accuracy, logits, target, what="accuracy")
-        what = f"the accuracy of {right} right of {examples}"
-        expect.close(result, right / examples, what, code=f"value_{name}", candidates={"0": 0.0, "1": 1.0})
+        calls.append((name, examples, right, plan.call(answer, logits, target)))
     logits, target, _ = _logits(draw, 6, 2)
-    seen = student.observe(expect.function(student.accuracy), logits, target)
+    observed = plan.observe(answer, logits, target)
+    for name, examples, right, call in calls:
+        what = f"the accuracy of {right} right of {examples}"
+        expect.close(call.get(), right / examples, what, code=f"value_{name}", candidates={"0": 0.0, "1": 1.0})
+    seen = observed.get()
     expect.unchanged(logits, seen.arguments[0], "logits")
     expect.unchanged(target, seen.arguments[1], "target")
 

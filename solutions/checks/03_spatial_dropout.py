@@ -7,6 +7,7 @@ axes along which they vary, and coins by exact statistics.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,15 +32,16 @@ COUNTED = (200, 240, 1, 1)
 @check("channel_mask", points=1)
 def mask_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """For any shape, layout and dtype, masks vary as the reference's do, and their coins stay independent over many calls."""
+    target, plan, calls = expect.function(student.channel_mask), student.together(), []
     for (layout, dim), dtype in zip(
         PLACES, (torch.float32, torch.float64, torch.float16, torch.bfloat16), strict=True
     ):
         x, p = draw.signed(*_shape(draw, layout), dtype=dtype), draw.probability()
-        mask = expect.mixed(
-            lambda x=x, p=p, dim=dim: expect.broadcast(
-                expect.call(student.channel_mask, x, p, channel_dim=dim), x
-            )
-        )
+        again = partial(target, x, p, channel_dim=dim)
+        call = expect.planned(plan.call(target, x, p, channel_dim=dim), again)
+        calls.append((layout, dim, x, p, call))
+    for layout, dim, x, p, call in calls:
+        mask = expect.mixed(lambda x=x, call=call: expect.broadcast(call(), x))
         expect.that(
             bool(((mask == 0) | (mask == 1)).all()),
             "values:other",
@@ -60,20 +62,24 @@ def mask_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> 
 @check("SpatialDropout2d", points=2)
 def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """Output and gradient are the reference's where both keep a channel, for any shape, layout and p; coins stay fair."""
+    target, plan, calls = expect.function(student.SpatialDropout2d), student.together(), []
     for (layout, dim), dtype in zip(
         PLACES, (torch.float32, torch.float64, torch.float32, torch.float64), strict=True
     ):
         shape, p = _shape(draw, layout), draw.probability()
         x, g = draw.signed(*shape, dtype=dtype), draw.signed(*shape, dtype=dtype)
-        layer = expect.made(
-            student.SpatialDropout2d, p=p, channel_dim=dim, what="SpatialDropout2d"
-        )
-        expect.tensor(layer(x), "the output", shape=shape)
-        seen = student.observe(layer, x.clone().requires_grad_(), cotangent=g)
-        y = expect.tensor(seen.output, "the output", shape=shape)
+        layer = plan.call(target, p=p, channel_dim=dim)
+        y = plan.call(layer, x)
+        seen = plan.observe(layer, x.clone().requires_grad_(), cotangent=g)
+        calls.append((layout, dim, x, g, p, layer, y, seen, plan.call(layer, x)))
+    for layout, dim, x, g, p, layer, first, observed, another in calls:
+        made = expect.function(layer.get(), "what SpatialDropout2d makes")
+        expect.tensor(first.get(), "the output", shape=x.shape)
+        seen = observed.get()
+        y = expect.tensor(seen.output, "the output", shape=x.shape)
         gradient = seen.gradients[0]
         expect.that(gradient is not None, "gradient:none", "no gradient reaches the input")
-        expect.tensor(gradient, "the gradient of the input", shape=shape)
+        expect.tensor(gradient, "the gradient of the input", shape=x.shape)
         wanted = x.clone().requires_grad_()
         right = reference.SpatialDropout2d(p=p, channel_dim=dim)(wanted)
         (slope,) = torch.autograd.grad(right, wanted, g)
@@ -93,10 +99,11 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
             "the gradient, where it and the reference's are not zero,",
             "gradient",
         )
-        another = expect.mixed(
-            lambda layer=layer, x=x: expect.tensor(layer(x), "the output", shape=x.shape)
+        attempt = expect.planned(another, partial(made, x))
+        varied = expect.mixed(
+            lambda x=x, attempt=attempt: expect.tensor(attempt(), "the output", shape=x.shape)
         )
-        expect.constant_zero_pattern(another, expect.constant_axes(right == 0, layout), layout)
+        expect.constant_zero_pattern(varied, expect.constant_axes(right == 0, layout), layout)
 
     def outputs(p: float, x: Tensor, times: int) -> list[Tensor]:
         layer = expect.made(student.SpatialDropout2d, p=p, what="SpatialDropout2d")

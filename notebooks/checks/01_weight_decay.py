@@ -45,8 +45,8 @@ EXERCISES = (
             "Work under torch.no_grad(). Keep a dictionary from parameter to buffer. The first time a parameter is met its "
             "buffer is a copy of the gradient (with the decay in it); later it is multiplied by momentum and the new one is "
             "added.",
-            "Where p.grad is None, go on to the next. Else take p.grad + weight_decay * p, which is a new tensor; with momentum, "
-            "put momentum * old + new in the dictionary; then subtract lr times that with p.sub_, and return the dictionary.",
+            "Where p.grad is None, go on to the next. Else take p.grad + weight_decay * p, a new tensor; with momentum, put "
+            "momentum * old + new in the dictionary; then subtract lr times that with p.sub_, and return the dictionary.",
         ),
         forbids=_LIBRARY,
     ),
@@ -89,7 +89,7 @@ def penalty(l2_penalty: Any, values: list[torch.Tensor], weight_decay: float, ki
     module = torch.nn.ParameterList(params)
     given = {
         "list": params, "tuple": tuple(params), "generator": (p for p in params), "model": module.parameters(),
-        "dictionary": dict(enumerate(params)).values(), "map": map(lambda p: p, params),
+        "dictionary": dict(enumerate(params)).values(), "map": map(torch.Tensor.requires_grad_, params),
     }[kind]  # fmt: skip
     output = l2_penalty(given, weight_decay) if positional else l2_penalty(params=given, weight_decay=weight_decay)
     reached, gradients = False, None
@@ -142,7 +142,7 @@ def penalty_pulls_by_decay_times_weight(student: Any, draw: Draw) -> None:
 
 @check("l2_penalty", points=1)
 def penalty_takes_any_iterable(student: Any, draw: Draw) -> None:
-    """params may be any iterable: a list, a tuple, a generator such as model.parameters(), the values of a dictionary."""
+    """The params may be any iterable: a list, a tuple, a generator such as model.parameters(), the values of a dictionary."""
     for kind in ("tuple", "dictionary", "map", "generator", "model"):
         values, decay = [draw.signed(*shape) for shape in SHAPES], draw.uniform(0.2, 0.4)
         output = _penalty(student, values, decay, kind)["output"]
@@ -161,7 +161,9 @@ def penalty_touches_nothing(student: Any, draw: Draw) -> None:
     expect.that(len(after) == len(values), "report", _MEDDLED)
     for index, (before, now) in enumerate(zip(values, after, strict=True)):
         expect.unchanged(before, now, f"parameter {index}")
-    expect.that(seen["grads"] == [None] * len(values), "grad:written", "the call wrote into .grad, which is backward's to fill")
+    expect.that(
+        seen["grads"] == [None] * len(values), "grad:written", "the call wrote into .grad, which is backward's to fill"
+    )
     expect.that(seen["leaves"] is True, "leaf:lost", "the call changed requires_grad of the parameters")
     right = 0.5 * decay * sum(float((v**2).sum()) for v in values)
     # Other mistakes have been told already: this is for those that compute in half the digits.
@@ -169,7 +171,9 @@ def penalty_touches_nothing(student: Any, draw: Draw) -> None:
         expect.close(output, right, "the penalty of float64 parameters", "precision:lost", 1e-9, 0.0)
 
 
-def _penalty(student: Any, values: list[Tensor], decay: float, kind: str = "list", positional: bool = True) -> dict[str, Any]:
+def _penalty(
+    student: Any, values: list[Tensor], decay: float, kind: str = "list", positional: bool = True
+) -> dict[str, Any]:
     run = student.fixture(penalty)
     seen = run(expect.function(student.l2_penalty), values, decay, kind, positional)
     expect.that(isinstance(seen, dict) and seen.keys() >= {"output", "reached", "gradients"}, "report", _MEDDLED)
@@ -297,8 +301,8 @@ _FACTS = {
     "grad:made": ".grad of a parameter without a gradient should stay None, but something was put there",
     "grad:written": ".grad should be left alone, but its values are others after the step: some operation wrote into it",
     "graph:kept": "what is remembered from step to step hangs on a graph of all steps before, which grows without end",
-    "state:returned": "the state you were given is still empty, and another dictionary was returned: the caller goes on handing "
-    "in the one it made, so write into that",
+    "state:returned": "the state you were given is still empty, and another dictionary was returned: the caller goes on with "
+    "the one it made, so write into that",
 }
 _STATE = ("state:returned",)
 
@@ -331,7 +335,9 @@ Path = list[list[Tensor]]
 Arithmetic = Callable[[Group], Path]
 
 
-def _run(student: Any, step: Any, takes_state: bool, groups: Sequence[Group], in_place: bool = False) -> tuple[list[Path], set[str]]:
+def _run(
+    student: Any, step: Any, takes_state: bool, groups: Sequence[Group], in_place: bool = False
+) -> tuple[list[Path], set[str]]:
     """Return the parameters of each group after each round, and what else was seen."""
     sent = [
         {
@@ -352,12 +358,18 @@ def _run(student: Any, step: Any, takes_state: bool, groups: Sequence[Group], in
     library = sorted(fact for fact in facts if fact.startswith("library:"))
     if library:
         name = library[0].removeprefix("library:")
-        raise expect.Failure("library:optimizer", f"the step should be your own, but it calls an optimizer of a library, {name}")
+        raise expect.Failure(
+            "library:optimizer", f"the step should be your own, but it calls an optimizer of a library, {name}"
+        )
     return reply["path"], facts
 
 
 def _follows(
-    paths: Sequence[Path], groups: Sequence[Group], right: Arithmetic, wrong: Mapping[str, Arithmetic], precise: bool = False
+    paths: Sequence[Path],
+    groups: Sequence[Group],
+    right: Arithmetic,
+    wrong: Mapping[str, Arithmetic],
+    precise: bool = False,
 ) -> None:
     """Expect each group's parameters to be what `right` says after each round; a path that `wrong` gives names the mistake."""
     tolerance = 1e-6 if precise else 1e-5
@@ -406,7 +418,7 @@ class _Sgd:
         pull: what joins the gradient, given w and the decay.
         remember: the next buffer, given the old one (None at first), the gradient with the decay in it, and the momentum.
         aim: what is stepped along, given the new buffer, that gradient and the momentum.
-        apart: what w is multiplied by for a decay of its own, given lr and the decay; `after` says whether the step comes first.
+        apart: what w is multiplied by for a decay of its own, given lr and the decay; `after`: whether the step comes first.
         gain: what the direction is multiplied by, given lr.
     """
 
@@ -538,7 +550,9 @@ def _aliased(in_place: bool) -> Arithmetic:
     return path
 
 
-def _sgd_rounds(draw: Draw, shapes: Sequence[Sequence[int]], count: int, momentum: float = 0.0, decay: float = 0.0) -> list[Round]:
+def _sgd_rounds(
+    draw: Draw, shapes: Sequence[Sequence[int]], count: int, momentum: float = 0.0, decay: float = 0.0
+) -> list[Round]:
     """Return rounds whose learning rate changes from one to the next, as a schedule's does; all is given by name."""
     rounds = []
     for number in range(count):
@@ -611,7 +625,9 @@ def sgd_keeps_groups_apart(student: Any, draw: Draw) -> None:
         ],
         "tuple",
     )
-    groups = [replace(g, rounds=[*g.rounds[:2], replace(g.rounds[2], afresh=True), g.rounds[3]]) for g in (first, second)]
+    groups = [
+        replace(g, rounds=[*g.rounds[:2], replace(g.rounds[2], afresh=True), g.rounds[3]]) for g in (first, second)
+    ]
     _apart(groups, lambda some: _sgd(student, some))
 
 
@@ -627,10 +643,16 @@ def sgd_skips_what_has_no_gradient(student: Any, draw: Draw) -> None:
 def sgd_touches_nothing_else(student: Any, draw: Draw) -> None:
     """Parameters stay the same objects, .grad keeps its values and its memory is not kept, and no graph is built."""
     momentum, decay = draw.uniform(0.6, 0.8), draw.uniform(0.3, 0.5)
-    for kwargs, in_place in (({"momentum": momentum, "decay": decay}, False), ({"momentum": momentum}, True), ({}, False)):
+    for kwargs, in_place in (
+        ({"momentum": momentum, "decay": decay}, False),
+        ({"momentum": momentum}, True),
+        ({}, False),
+    ):
         group = Group([draw.signed(*s) for s in SHAPES], _sgd_rounds(draw, SHAPES, 3, **kwargs))
         paths, facts = _run(student, student.sgd_step, False, [group], in_place)
-        if in_place:  # as zero_grad(set_to_none=False) and backward() do; other wrong paths are not for this check to tell
+        if (
+            in_place
+        ):  # as zero_grad(set_to_none=False) and backward() do; other wrong paths are not for this check to tell
             for alias in (True, False):
                 expect.that(
                     not _same(paths[0], _aliased(alias)(group), 1e-5),
@@ -792,7 +814,9 @@ _ADAMW_WRONG: dict[str, Arithmetic] = {
     "none_decays": _Adam(none_decays=True),
     "old_state": _Adam(forgets_nothing=True),
     "by_rank": _Adam(by_rank=True),
-    "positions": lambda group: _ADAMW(replace(group, rounds=[replace(r, eps=r.decay, decay=r.eps) for r in group.rounds])),
+    "positions": lambda group: _ADAMW(
+        replace(group, rounds=[replace(r, eps=r.decay, decay=r.eps) for r in group.rounds])
+    ),
 }
 
 
@@ -813,7 +837,9 @@ def _adam_rounds(
     return rounds
 
 
-def _adamw(student: Any, groups: Sequence[Group], wrong: Mapping[str, Arithmetic] = _ADAMW_WRONG, precise: bool = False) -> set[str]:
+def _adamw(
+    student: Any, groups: Sequence[Group], wrong: Mapping[str, Arithmetic] = _ADAMW_WRONG, precise: bool = False
+) -> set[str]:
     paths, facts = _run(student, student.adamw_step, True, groups)
     _follows(paths, groups, _ADAMW, wrong, precise)
     return facts
@@ -834,7 +860,7 @@ def adamw_decay_is_decoupled(student: Any, draw: Draw) -> None:
 
 @check("adamw_step", points=2)
 def adamw_eps_is_added_to_the_root(student: Any, draw: Draw) -> None:
-    """eps is added after the root is taken, and after the correction."""
+    """The eps is added after the root is taken, and after the correction."""
     rounds = _adam_rounds(draw, SHAPES, 4, eps=draw.uniform(0.3, 0.5))
     _adamw(student, [Group([draw.signed(*shape) for shape in SHAPES], rounds)])
 
@@ -883,7 +909,9 @@ def adamw_keeps_groups_apart(student: Any, draw: Draw) -> None:
 def adamw_skips_what_has_no_gradient(student: Any, draw: Draw) -> None:
     """A parameter whose .grad is None stays as it is, its averages too, also if it has a gradient in other steps."""
     shapes = ((3, 4), (3, 4), (3, 4))  # alike, so that a mix-up of averages shows in the values
-    group = Group([draw.signed(*s) for s in shapes], _sparse(_adam_rounds(draw, shapes, 4, decay=draw.uniform(0.6, 0.9))))
+    group = Group(
+        [draw.signed(*s) for s in shapes], _sparse(_adam_rounds(draw, shapes, 4, decay=draw.uniform(0.6, 0.9)))
+    )
     paths, _ = _run(student, student.adamw_step, True, [group])
     # PyTorch counts the steps of each parameter; one count for all of them is as good a reading of "t".
     one_count = _Adam(own_count=False)
@@ -914,7 +942,9 @@ def split(split_weight_decay: Any, name: str, weight_decay: float) -> dict[str, 
             self.mixing = nn.Parameter(torch.ones(3, 4))
             self.offset_bias = nn.Parameter(torch.zeros(4))
             self.normal_branch = nn.Sequential(nn.Conv1d(2, 3, 2), nn.Sequential(nn.BatchNorm1d(3), nn.ReLU()))
-            self.unbiased = nn.ModuleDict({"up": nn.ConvTranspose2d(3, 2, 2, bias=False), "last": nn.InstanceNorm2d(2, affine=True)})
+            self.unbiased = nn.ModuleDict(
+                {"up": nn.ConvTranspose2d(3, 2, 2, bias=False), "last": nn.InstanceNorm2d(2, affine=True)}
+            )
             self.head = nn.ModuleList([nn.Bilinear(2, 3, 4), nn.Conv3d(1, 2, 2), nn.LayerNorm(4)])
 
     class Tied(nn.Module):

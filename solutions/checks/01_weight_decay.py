@@ -37,9 +37,7 @@ def penalties(
 @check("l2_penalty", points=1)
 def penalty_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """Value and gradient are the reference's, for many shapes and any weight_decay, also beside a loss."""
-    shapes = [
-        draw.sizes(dimensions, 2, 6) for dimensions in (2, 1, 4, draw.integer(1, 3))
-    ]
+    shapes = [draw.sizes(dimensions, 2, 6) for dimensions in (2, 1, 4, draw.integer(1, 3))]
     values = [draw.signed(*shape) for shape in shapes]
     for decay, suffix in ((draw.uniform(2.0, 3.0), ""), (0.0, "_at_zero")):
         run = student.fixture(penalties)
@@ -143,10 +141,12 @@ def adamw_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) ->
 def split_of(
     split_weight_decay: Any, widths: list[int], twice: bool, weight_decay: float
 ) -> dict[str, Any]:
+    from itertools import pairwise
+
     from torch import nn
 
     blocks = []
-    for number, (before, after) in enumerate(zip(widths[:-1], widths[1:])):  # noqa: B905
+    for number, (before, after) in enumerate(pairwise(widths)):
         norm = nn.GroupNorm(1, after) if number % 2 else nn.BatchNorm2d(after)
         bias = bool(number % 2)
         blocks.append(nn.Sequential(nn.Conv2d(before, after, 3, bias=bias), norm, nn.ReLU()))
@@ -171,9 +171,7 @@ def split_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) ->
         widths, decay = draw.sizes(draw.integer(3, 5), 2, 9), draw.uniform(0.2, 0.4)
         work = student.fixture(split_of)
         seen = work(expect.function(student.split_weight_decay), widths, twice, decay)
-        right = _reference(
-            reference, split_of, "split_weight_decay", widths, twice, decay
-        )
+        right = _reference(reference, split_of, "split_weight_decay", widths, twice, decay)
         for kind, names in right.items():
             got = seen.get(kind) if isinstance(seen, dict) else None
             expect.that(isinstance(got, list), "report", _MEDDLED)

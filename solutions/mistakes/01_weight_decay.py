@@ -121,13 +121,13 @@ def squares_of_sums(params: Iterable[Tensor], weight_decay: float) -> Any:
 
 @mistake("l2_penalty")
 def decay_not_used(params: Iterable[Tensor], weight_decay: float) -> Any:
-    """weight_decay is not in the result: the penalty is the same for any of its values. What should it be at weight_decay = 0?"""
+    """The weight_decay is not in the result: the penalty is the same for any of its values. What should it be at weight_decay = 0?"""
     return 0.5 * sum(p.square().sum() for p in params)
 
 
 @mistake("l2_penalty")
 def decay_squared(params: Iterable[Tensor], weight_decay: float) -> Any:
-    """weight_decay is squared together with the weights. Watch the brackets: what exactly stands under the square?"""
+    """The weight_decay is squared together with the weights. Watch the brackets: what exactly stands under the square?"""
     return 0.5 * sum((weight_decay * p).square().sum() for p in params)
 
 
@@ -356,58 +356,73 @@ def _apart(w: Tensor, decay: float) -> Tensor:
 
 
 @mistake("sgd_step")
-def sgd_decay_halved(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_decay_halved(params: Any, *args: Any, **named: Any) -> Any:
     """The decay is half of what it should be. The one half of the penalty is there to cancel the 2 of the derivative: what is
     the gradient of one half of lambda times w squared?
     """
-    return _sgd(params, lr, momentum, weight_decay, buffers, pull=lambda w, decay: 0.5 * decay * w)
+    return _sgd(params, *args, **named, pull=lambda w, decay: 0.5 * decay * w)
 
 
 @mistake("sgd_step")
-def sgd_decay_doubled(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_decay_doubled(params: Any, *args: Any, **named: Any) -> Any:
     """The decay is twice what it should be: 2 w is the derivative of the square, but the penalty has a one half in front."""
-    return _sgd(params, lr, momentum, weight_decay, buffers, pull=lambda w, decay: 2 * decay * w)
+    return _sgd(params, *args, **named, pull=lambda w, decay: 2 * decay * w)
 
 
 @mistake("sgd_step")
-def sgd_decay_forgotten(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
-    """weight_decay is not used: the step is the same for any of its values. What is to be added to the gradient?"""
+def sgd_decay_forgotten(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
+    """The weight_decay is not used: the step is the same for any of its values. What is to be added to the gradient?"""
     return _sgd(params, lr, momentum, 0.0, buffers)
 
 
 @mistake("sgd_step")
-def sgd_decay_pushes_away(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_decay_pushes_away(params: Any, *args: Any, **named: Any) -> Any:
     """The decay has the wrong sign, so weights grow by it. The step goes against the gradient: with which sign must the decay
     join the gradient to make a positive weight smaller?
     """
-    return _sgd(params, lr, momentum, weight_decay, buffers, pull=lambda w, decay: -decay * w)
+    return _sgd(params, *args, **named, pull=lambda w, decay: -decay * w)
 
 
 @mistake("sgd_step")
-def sgd_decay_by_sign(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_decay_by_sign(params: Any, *args: Any, **named: Any) -> Any:
     """What is added to the gradient is the sign of the weight, the gradient of an L1 penalty: small weights are pulled as hard
     as large ones. L2 pulls in proportion to the weight.
     """
-    return _sgd(params, lr, momentum, weight_decay, buffers, pull=lambda w, decay: decay * w.sign())
+    return _sgd(params, *args, **named, pull=lambda w, decay: decay * w.sign())
 
 
 @mistake("sgd_step")
-def sgd_decay_of_the_norm(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_decay_of_the_norm(params: Any, *args: Any, **named: Any) -> Any:
     """The weight is divided by its norm: that is the gradient of the norm, not of one half of its square. How should the pull
     change if all weights become ten times as large?
     """
-    return _sgd(params, lr, momentum, weight_decay, buffers, pull=lambda w, decay: decay * w / w.norm())
+    return _sgd(params, *args, **named, pull=lambda w, decay: decay * w / w.norm())
 
 
 @mistake("sgd_step")
 def sgd_penalty_added_to_the_gradient(
-    params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
 ) -> Any:
     """The penalty itself, one number, is added to every entry of the gradient. A gradient is wanted there: its derivative with
     respect to each weight.
     """
     return _sgd(
-        params, lr, momentum, weight_decay, buffers, pull=lambda w, decay: 0.5 * decay * w.square().sum()
+        params,
+        lr,
+        momentum,
+        weight_decay,
+        buffers,
+        pull=lambda w, decay: 0.5 * decay * w.square().sum(),
     )
 
 
@@ -417,7 +432,13 @@ def _after(p: Tensor, d: Tensor, lr: float, decay: float) -> None:
 
 
 @mistake("sgd_step")
-def sgd_decay_after_the_step(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_decay_after_the_step(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """The weights are multiplied by 1 - lr * weight_decay after the step, so that the step itself decays, too. Both parts belong
     to one gradient, taken at one place: the weights as they were before.
     """
@@ -430,7 +451,11 @@ def _decoupled(p: Tensor, d: Tensor, lr: float, decay: float) -> None:
 
 @mistake("sgd_step")
 def sgd_decay_past_the_momentum(
-    params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
 ) -> Any:
     """The decay acts on the weights alone and never enters the buffer. That is decoupled decay, as AdamW has it; in
     torch.optim.SGD the decay is part of the gradient, and so of what the momentum remembers. What joins what first?
@@ -443,37 +468,41 @@ def _without_lr(p: Tensor, d: Tensor, lr: float, decay: float) -> None:
 
 
 @mistake("sgd_step")
-def sgd_decay_without_lr(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_decay_without_lr(params: Any, *args: Any, **named: Any) -> Any:
     """The weights lose a share weight_decay in every step, whatever the learning rate. The decay is part of the gradient, and
     the whole gradient is multiplied by lr.
     """
-    return _sgd(params, lr, momentum, weight_decay, buffers, pull=_apart, move=_without_lr)
+    return _sgd(params, *args, **named, pull=_apart, move=_without_lr)
 
 
 @mistake("sgd_step")
-def sgd_decays_twice(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_decays_twice(params: Any, *args: Any, **named: Any) -> Any:
     """The decay is there twice: added to the gradient, and once more as a factor on the weights. For plain SGD the two are the
     same thing: keep the one that goes through the momentum.
     """
-    return _sgd(params, lr, momentum, weight_decay, buffers, move=_decoupled)
+    return _sgd(params, *args, **named, move=_decoupled)
 
 
 @mistake("sgd_step")
-def sgd_climbs(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_climbs(params: Any, *args: Any, **named: Any) -> Any:
     """The step goes along the gradient, so the loss grows. The gradient points uphill: which sign leads down?"""
-    return _sgd(
-        params, lr, momentum, weight_decay, buffers, move=lambda p, d, lr, decay: p.add_(lr * d)
-    )
+    return _sgd(params, *args, **named, move=lambda p, d, lr, decay: p.add_(lr * d))
 
 
 @mistake("sgd_step")
-def sgd_lr_forgotten(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
-    """lr is not used: the weights move by the whole gradient."""
-    return _sgd(params, lr, momentum, weight_decay, buffers, move=lambda p, d, lr, decay: p.sub_(d))
+def sgd_lr_forgotten(params: Any, *args: Any, **named: Any) -> Any:
+    """The learning rate is not used: the weights move by the whole gradient."""
+    return _sgd(params, *args, **named, move=lambda p, d, lr, decay: p.sub_(d))
 
 
 @mistake("sgd_step")
-def sgd_momentum_forgotten(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_momentum_forgotten(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """Each step uses its own gradient alone, with momentum as without. Either momentum is not used, or what you are handed in
     `buffers` is thrown away and begun anew: what must be in it at the second step?
     """
@@ -481,49 +510,49 @@ def sgd_momentum_forgotten(params: Any, lr: float, momentum: float = 0.0, weight
 
 
 @mistake("sgd_step")
-def sgd_buffers_not_returned(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> None:
+def sgd_buffers_not_returned(params: Any, *args: Any, **named: Any) -> None:
     """The buffers are made and used, but not returned, so the caller has nothing to hand to the next step, which begins from
     nothing. What does the signature promise to return?
     """
-    _sgd(params, lr, momentum, weight_decay, buffers)
+    _sgd(params, *args, **named)
 
 
 @mistake("sgd_step")
-def sgd_momentum_as_an_average(
-    params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None
-) -> Any:
+def sgd_momentum_as_an_average(params: Any, *args: Any, **named: Any) -> Any:
     """The gradient enters the buffer multiplied by 1 - momentum: a moving average that starts at zero, as Adam has it. In
     torch.optim.SGD the gradient enters whole, so that steps grow up to 1 / (1 - momentum) times as long.
     """
-    return _sgd(
-        params, lr, momentum, weight_decay, buffers,
+    return _sgd(params, *args, **named,
         remember=lambda old, d, mu: (1 - mu) * d if old is None else mu * old + (1 - mu) * d,
     )  # fmt: skip
 
 
 @mistake("sgd_step")
-def sgd_with_dampening(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_with_dampening(params: Any, *args: Any, **named: Any) -> Any:
     """The first gradient enters the buffer whole, the later ones multiplied by 1 - momentum. PyTorch calls that dampening, and
     by default there is none: every gradient enters whole.
     """
-    return _sgd(
-        params, lr, momentum, weight_decay, buffers,
+    return _sgd(params, *args, **named,
         remember=lambda old, d, mu: d.clone() if old is None else mu * old + (1 - mu) * d,
     )  # fmt: skip
 
 
 @mistake("sgd_step")
-def sgd_with_nesterov(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_with_nesterov(params: Any, *args: Any, **named: Any) -> Any:
     """The step goes along gradient + momentum * buffer, Nesterov's variant, which looks one step ahead. It is a good method, but
     not the one asked for: the plain step goes along the buffer itself.
     """
-    return _sgd(
-        params, lr, momentum, weight_decay, buffers, aim=lambda buffer, d, mu: d + mu * buffer
-    )
+    return _sgd(params, *args, **named, aim=lambda buffer, d, mu: d + mu * buffer)
 
 
 @mistake("sgd_step")
-def sgd_lr_in_the_buffer(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_lr_in_the_buffer(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """The learning rate is multiplied into what the buffer remembers. As long as lr stays the same nobody sees the difference;
     when a schedule lowers it, old gradients go on at the old rate. In torch.optim.SGD lr multiplies the buffer, outside.
     """
@@ -541,49 +570,51 @@ def sgd_lr_in_the_buffer(params: Any, lr: float, momentum: float = 0.0, weight_d
 
 
 @mistake("sgd_step")
-def sgd_first_gradient_twice(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_first_gradient_twice(params: Any, *args: Any, **named: Any) -> Any:
     """At the first step the buffer is set to the gradient, and then updated as in all others, so the gradient enters twice.
     Either it starts as the gradient, or as zeros that are then updated.
     """
-    return _sgd(
-        params, lr, momentum, weight_decay, buffers,
+    return _sgd(params, *args, **named,
         remember=lambda old, d, mu: mu * (d if old is None else old) + d,
     )  # fmt: skip
 
 
 @mistake("sgd_step")
-def sgd_momentum_on_both(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_momentum_on_both(params: Any, *args: Any, **named: Any) -> Any:
     """Momentum multiplies the new gradient as well as the old buffer: look at the brackets. Only what is remembered fades."""
-    return _sgd(
-        params, lr, momentum, weight_decay, buffers,
+    return _sgd(params, *args, **named,
         remember=lambda old, d, mu: d.clone() if old is None else mu * (old + d),
     )  # fmt: skip
 
 
 @mistake("sgd_step")
-def sgd_roles_exchanged(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_roles_exchanged(params: Any, *args: Any, **named: Any) -> Any:
     """Momentum weighs the new gradient, and 1 - momentum the old buffer, as batch norm uses the word. Here momentum is the share
     of the old that stays, and the new gradient is added whole.
     """
-    return _sgd(
-        params, lr, momentum, weight_decay, buffers,
+    return _sgd(params, *args, **named,
         remember=lambda old, d, mu: mu * d if old is None else (1 - mu) * old + mu * d,
     )  # fmt: skip
 
 
 @mistake("sgd_step")
-def sgd_buffer_never_fades(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_buffer_never_fades(params: Any, *args: Any, **named: Any) -> Any:
     """The old buffer is added without being multiplied by momentum, so the first gradient counts for ever as much as the last.
     What makes old gradients fade?
     """
-    return _sgd(
-        params, lr, momentum, weight_decay, buffers,
+    return _sgd(params, *args, **named,
         remember=lambda old, d, mu: d.clone() if old is None else old + d,
     )  # fmt: skip
 
 
 @mistake("sgd_step")
-def sgd_remembers_one_gradient(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_remembers_one_gradient(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """What is kept for the next step is the gradient, not the buffer: from the third step on everything older than one step is
     forgotten. Store the sum that you step along.
     """
@@ -599,7 +630,7 @@ def sgd_remembers_one_gradient(params: Any, lr: float, momentum: float = 0.0, we
 
 
 @mistake("sgd_step")
-def sgd_names_rebound(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_names_rebound(params: Any, *args: Any, **named: Any) -> Any:
     """Nothing moves: `p = p - ...` makes a new tensor and lets the name p stand for it, and the model never hears of it. Write
     into the parameter, with `p -= ...` or `p.sub_(...)`.
     """
@@ -607,11 +638,17 @@ def sgd_names_rebound(params: Any, lr: float, momentum: float = 0.0, weight_deca
     def move(p: Tensor, d: Tensor, lr: float, decay: float) -> None:
         p = p - lr * d
 
-    return _sgd(params, lr, momentum, weight_decay, buffers, move=move)
+    return _sgd(params, *args, **named, move=move)
 
 
 @mistake("sgd_step")
-def sgd_parameters_replaced(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_parameters_replaced(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """New parameters are put into the list, but the model goes on with its own, which did not move. Change the values of the
     parameter that is there, with `p -= ...` or `p.sub_(...)`.
     """
@@ -623,7 +660,11 @@ def sgd_parameters_replaced(params: Any, lr: float, momentum: float = 0.0, weigh
 
 @mistake("sgd_step")
 def sgd_decay_written_into_grad(
-    params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
 ) -> Any:
     """The decay is added to .grad itself: `+=` and methods that end in `_` write into their tensor. Whoever looks at the
     gradient afterwards, to clip or to log it, finds another one. Make a new tensor for the sum.
@@ -636,7 +677,13 @@ def sgd_decay_written_into_grad(
 
 
 @mistake("sgd_step")
-def sgd_buffer_is_the_gradient(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_buffer_is_the_gradient(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """Without decay the buffer is not a copy of the gradient but the gradient's own tensor. When the caller clears gradients in
     place and backward fills them again, the buffer changes with them. What does `clone()` do?
     """
@@ -653,19 +700,25 @@ def sgd_buffer_is_the_gradient(params: Any, lr: float, momentum: float = 0.0, we
 
 
 @mistake("sgd_step")
-def sgd_clears_gradients(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_clears_gradients(params: Any, *args: Any, **named: Any) -> Any:
     """.grad is None after the step. To clear gradients is the caller's part, with zero_grad(): somebody may want to look at them
     first, or to add up several batches.
     """
     params = list(params)
-    buffers = _sgd(params, lr, momentum, weight_decay, buffers)
+    buffers = _sgd(params, *args, **named)
     for p in params:
         p.grad = None
     return buffers
 
 
 @mistake("sgd_step")
-def sgd_builds_a_graph(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_builds_a_graph(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """The values are right, but they are computed where autograd records: the buffer hangs on a graph of all steps before,
     which grows until the memory is full. A step is not to be differentiated: `with torch.no_grad():`.
     """
@@ -681,7 +734,13 @@ def sgd_builds_a_graph(params: Any, lr: float, momentum: float = 0.0, weight_dec
 
 
 @mistake("sgd_step")
-def sgd_outside_of_no_grad(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_outside_of_no_grad(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """PyTorch refuses to change a leaf in place while it records for autograd, which the error says. A step is nothing to be
     differentiated: do it under `with torch.no_grad():`.
     """
@@ -691,12 +750,12 @@ def sgd_outside_of_no_grad(params: Any, lr: float, momentum: float = 0.0, weight
 
 
 @mistake("sgd_step")
-def sgd_turns_gradients_off(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_turns_gradients_off(params: Any, *args: Any, **named: Any) -> Any:
     """After the step the parameters do not want a gradient any more, so the next backward() leaves them out, and training stands
     still. `torch.no_grad()` lets you write into them without changing what they are.
     """
     params = list(params)
-    buffers = _sgd(params, lr, momentum, weight_decay, buffers)
+    buffers = _sgd(params, *args, **named)
     for p in params:
         p.requires_grad_(False)
     return buffers
@@ -704,7 +763,11 @@ def sgd_turns_gradients_off(params: Any, lr: float, momentum: float = 0.0, weigh
 
 @mistake("sgd_step")
 def sgd_crashes_without_gradient(
-    params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
 ) -> Any:
     """A parameter that took no part in the loss, or is frozen, has None for its .grad, and computing with None is an error.
     What should happen to such a parameter?
@@ -721,7 +784,11 @@ def sgd_crashes_without_gradient(
 
 @mistake("sgd_step")
 def sgd_decays_without_gradient(
-    params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
 ) -> Any:
     """A parameter without a gradient is decayed all the same. So a layer that was left out of the loss, or frozen, melts away.
     Skipped means: not touched at all.
@@ -735,7 +802,13 @@ def sgd_decays_without_gradient(
 
 
 @mistake("sgd_step")
-def sgd_buffers_by_rank(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_buffers_by_rank(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """Buffers are numbered after parameters without a gradient were left out, so when another one has a gradient the next time,
     the numbers shift and a parameter gets the buffer of its neighbour. Number all of them, or go by the parameter itself.
     """
@@ -753,7 +826,13 @@ _EVERYBODYS: dict[Any, Any] = {}
 
 
 @mistake("sgd_step")
-def sgd_buffers_of_everybody(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_buffers_of_everybody(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """The buffers live in a place of their own, by number, and what is handed in is not looked at: two groups of parameters, or
     two models, get into each other's way. Keep them in what you return and are handed again.
     """
@@ -772,7 +851,11 @@ def sgd_buffers_of_everybody(params: Any, lr: float, momentum: float = 0.0, weig
 
 @mistake("sgd_step")
 def sgd_buffers_in_a_default(
-    params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = {}  # noqa: B006
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = {},  # noqa: B006
 ) -> Any:
     """A call without buffers goes on with those of earlier calls: a dictionary that is a default value is made once, when the
     function is defined, and kept. Let None be the default, and make the dictionary inside.
@@ -781,7 +864,13 @@ def sgd_buffers_in_a_default(
 
 
 @mistake("sgd_step")
-def sgd_generator_walked_twice(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_generator_walked_twice(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """With a list it works, with `model.parameters()` nothing moves: a generator can be walked through once, and the second loop
     finds nothing. Do all you need in one loop, or make a list of it first.
     """
@@ -800,7 +889,13 @@ def sgd_generator_walked_twice(params: Any, lr: float, momentum: float = 0.0, we
 
 
 @mistake("sgd_step")
-def sgd_needs_a_list(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_needs_a_list(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """It asks params for its length or for an entry by number, which a generator such as `model.parameters()` does not have.
     A plain `for` takes anything that can be walked through.
     """
@@ -808,7 +903,13 @@ def sgd_needs_a_list(params: Any, lr: float, momentum: float = 0.0, weight_decay
 
 
 @mistake("sgd_step")
-def sgd_arguments_exchanged(params: Any, lr: float, weight_decay: float = 0.0, momentum: float = 0.0, buffers: Any = None) -> Any:
+def sgd_arguments_exchanged(
+    params: Any,
+    lr: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     """The arguments are in another order than was asked for, so that a call without names mixes up momentum and weight_decay.
     The order is params, lr, momentum, weight_decay, buffers.
     """
@@ -820,7 +921,13 @@ def sgd_arguments_exchanged(params: Any, lr: float, weight_decay: float = 0.0, m
 
 @right("sgd_step")
 @torch.no_grad()
-def sgd_in_place(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_in_place(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     if buffers is None:
         buffers = {}
     for number, p in enumerate(params):
@@ -840,13 +947,21 @@ def sgd_in_place(params: Any, lr: float, momentum: float = 0.0, weight_decay: fl
 
 
 @right("sgd_step")
-def sgd_with_lists(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_with_lists(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     params = list(params)
     old = buffers if buffers is not None else [None] * len(params)
     new = []
     for p, buffer in zip(params, old, strict=True):
         if p.grad is not None:
-            buffer = (0 if buffer is None else momentum * buffer) + p.grad + weight_decay * p.data
+            buffer = (
+                (0 if buffer is None else momentum * buffer) + p.grad + weight_decay * p.data
+            )
             buffer = buffer.detach()
             p.data = p.data - lr * buffer
         new.append(buffer)
@@ -854,7 +969,13 @@ def sgd_with_lists(params: Any, lr: float, momentum: float = 0.0, weight_decay: 
 
 
 @right("sgd_step")
-def sgd_with_zeros_and_detach(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_with_zeros_and_detach(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     buffers = buffers or {}
     for p in params:
         if p.grad is not None:
@@ -866,7 +987,13 @@ def sgd_with_zeros_and_detach(params: Any, lr: float, momentum: float = 0.0, wei
 
 
 @right("sgd_step")
-def sgd_on_the_parameter(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_on_the_parameter(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     fresh = buffers is None
     for p in params:
         if fresh:
@@ -883,7 +1010,13 @@ def sgd_on_the_parameter(params: Any, lr: float, momentum: float = 0.0, weight_d
 
 
 @right("sgd_step")
-def sgd_by_keeping_the_penalty(params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, buffers: Any = None) -> Any:
+def sgd_by_keeping_the_penalty(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
     params = [p for p in params if p.grad is not None]
     if weight_decay:
         with torch.enable_grad():
@@ -895,7 +1028,9 @@ def sgd_by_keeping_the_penalty(params: Any, lr: float, momentum: float = 0.0, we
     with torch.no_grad():
         for p, pull in zip(params, pulls, strict=True):
             d = torch.add(p.grad, pull, alpha=weight_decay)
-            remembered[p] = d if p not in remembered else torch.add(d, remembered[p], alpha=momentum)
+            remembered[p] = (
+                d if p not in remembered else torch.add(d, remembered[p], alpha=momentum)
+            )
             p[...] = p - lr * remembered[p]
     return remembered
 
@@ -924,8 +1059,10 @@ def _adamw(
     moments: Move = _moments,
     ratio: Move = _ratio,
     move: Move = lambda p, u, lr, decay: p.mul_(1 - lr * decay).sub_(lr * u),
+    change: Move = lambda *settings: settings,
 ) -> None:
     """Take the right step, unless a part of it is replaced."""
+    lr, betas, eps, weight_decay = change(lr, betas, eps, weight_decay)
     with torch.no_grad():
         for p in params:
             if p.grad is None:
@@ -943,28 +1080,29 @@ BETAS = (0.9, 0.999)
 
 
 @mistake("adamw_step")
-def adamw_l2_in_the_gradient(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_l2_in_the_gradient(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The decay is added to the gradient, as in SGD: this is Adam with an L2 penalty. It goes through both averages and is
     divided by the root, so that weights with large gradients hardly decay. AdamW keeps it out of the gradient altogether.
     """
-    _adamw(params, state, lr, betas, eps, weight_decay, pull=lambda w, decay: decay * w, move=_plain)
+    _adamw(params, state, *args, **named, pull=lambda w, decay: decay * w, move=_plain)
 
 
 @mistake("adamw_step")
-def adamw_decay_twice(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_decay_twice(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The decay is there twice: in the gradient, where it goes through the averages, and as a factor on the weights. Decoupled
     means the second alone.
     """
-    _adamw(params, state, lr, betas, eps, weight_decay, pull=lambda w, decay: decay * w)
+    _adamw(params, state, *args, **named, pull=lambda w, decay: decay * w)
 
 
 @mistake("adamw_step")
 def adamw_decay_divided_by_the_root(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """The decay joins the average gradient above the fraction bar, and so is divided by the root: it is kept out of the
     averages, but is still scaled differently for every weight. It belongs outside of the ratio.
@@ -979,119 +1117,123 @@ def adamw_decay_divided_by_the_root(
 
 
 @mistake("adamw_step")
-def adamw_decay_without_lr(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_decay_without_lr(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The weights lose a share weight_decay in every step, whatever the learning rate. In PyTorch's AdamW the factor is
     1 - lr * weight_decay, so that a schedule of lr acts on the decay, too.
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         move=lambda p, u, lr, decay: p.mul_(1 - decay).sub_(lr * u),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_decay_after_the_step(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_decay_after_the_step(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The decay is applied after the step, so that it takes a share of the step as well. It is to act on the weights as they
     were before: multiply first, or compute both parts from the old w.
     """
-    _adamw(params, state, lr, betas, eps, weight_decay, move=_after)
+    _adamw(params, state, *args, **named, move=_after)
 
 
 @mistake("adamw_step")
-def adamw_decay_forgotten(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
-    """weight_decay is not used, so this is Adam. What is the W for?"""
-    _adamw(params, state, lr, betas, eps, 0.0)
+def adamw_decay_forgotten(params: Any, state: Any, *args: Any, **named: Any) -> None:
+    """The weight_decay is not used, so this is Adam. What is the W for?"""
+    _adamw(
+        params,
+        state,
+        *args,
+        **named,
+        change=lambda lr, betas, eps, decay: (lr, betas, eps, 0.0),
+    )
 
 
 @mistake("adamw_step")
-def adamw_decay_halved(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_decay_halved(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The decay is half of what it should be. The one half belongs to the penalty, whose derivative cancels it; there is no
     penalty here, only a factor on the weights.
     """
-    _adamw(params, state, lr, betas, eps, weight_decay / 2)
+    _adamw(
+        params,
+        state,
+        *args,
+        **named,
+        change=lambda lr, betas, eps, decay: (lr, betas, eps, decay / 2),
+    )
 
 
 @mistake("adamw_step")
-def adamw_decay_doubled(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_decay_doubled(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The decay is twice what it should be. Is the factor applied in two places, or a derivative of w squared put in?"""
-    _adamw(params, state, lr, betas, eps, 2 * weight_decay)
+    _adamw(
+        params,
+        state,
+        *args,
+        **named,
+        change=lambda lr, betas, eps, decay: (lr, betas, eps, 2 * decay),
+    )
 
 
 @mistake("adamw_step")
-def adamw_decay_pushes_away(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_decay_pushes_away(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The decay has the wrong sign: the factor is larger than 1, and the weights grow by it."""
-    _adamw(params, state, lr, betas, eps, -weight_decay)
+    _adamw(
+        params,
+        state,
+        *args,
+        **named,
+        change=lambda lr, betas, eps, decay: (lr, betas, eps, -decay),
+    )
 
 
 @mistake("adamw_step")
-def adamw_without_correction(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_without_correction(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The bias correction is missing. The averages start at zero, so after the first step they hold 1 - beta times what they
     should, and the two shares differ: the first steps come out far too long. Divide each by 1 - beta ** t.
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         ratio=lambda m, v, t, betas, eps: m / (v.sqrt() + eps),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_first_not_corrected(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_first_not_corrected(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """Only the average of the squares is corrected for its start at zero, the average of the gradients is not: the first steps
     are too short. Both start at zero.
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         ratio=lambda m, v, t, betas, eps: m / ((v / (1 - betas[1] ** t)).sqrt() + eps),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_second_not_corrected(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_second_not_corrected(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """Only the average of the gradients is corrected for its start at zero, the average of the squares is not: the first steps
     are too long, and with beta2 = 0.999 by a factor of thirty. Both start at zero.
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         ratio=lambda m, v, t, betas, eps: m / (1 - betas[0] ** t) / (v.sqrt() + eps),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_eps_inside_the_root(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
-    """eps is added before the root is taken. Near zero that makes it far larger: the root of 1e-8 is 1e-4. In AdamW it is added
+def adamw_eps_inside_the_root(params: Any, state: Any, *args: Any, **named: Any) -> None:
+    """The eps is added before the root is taken. Near zero that makes it far larger: the root of 1e-8 is 1e-4. In AdamW it is added
     to the root.
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         ratio=lambda m, v, t, betas, eps: m / (1 - betas[0] ** t) / (v / (1 - betas[1] ** t) + eps).sqrt(),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
 def adamw_eps_before_the_correction(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
-    """eps is added to the root before that is corrected, so in the first steps it counts for more than eps. The paper on Adam
+    """The eps is added to the root before that is corrected, so in the first steps it counts for more than eps. The paper on Adam
     allows this as a shortcut with another eps; torch.optim.AdamW adds eps at the very end.
     """
     _adamw(
@@ -1103,87 +1245,85 @@ def adamw_eps_before_the_correction(
 
 
 @mistake("adamw_step")
-def adamw_eps_forgotten(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
-    """eps is not used. A weight whose gradient has always been zero then gets 0 / 0, which is NaN, and spreads from there."""
-    _adamw(params, state, lr, betas, 0.0, weight_decay)
+def adamw_eps_forgotten(params: Any, state: Any, *args: Any, **named: Any) -> None:
+    """The eps is not used. A weight whose gradient has always been zero then gets 0 / 0, which is NaN, and spreads from there."""
+    _adamw(
+        params,
+        state,
+        *args,
+        **named,
+        change=lambda lr, betas, eps, decay: (lr, betas, 0.0, decay),
+    )
 
 
 @mistake("adamw_step")
-def adamw_eps_always_the_default(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_eps_always_the_default(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The eps that is given is not used: a fixed 1e-8 stands in its place. A number that is also an argument should not be in
     the body.
     """
-    _adamw(params, state, lr, betas, 1e-8, weight_decay)
+    _adamw(
+        params,
+        state,
+        *args,
+        **named,
+        change=lambda lr, betas, eps, decay: (lr, betas, 1e-8, decay),
+    )
 
 
 @mistake("adamw_step")
-def adamw_without_the_root(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_without_the_root(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The step is divided by the average square itself, not by its root. If all gradients become ten times as large, the step
     should stay as it is: what happens to yours?
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         ratio=lambda m, v, t, betas, eps: m / (1 - betas[0] ** t) / (v / (1 - betas[1] ** t) + eps),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_not_divided(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_not_divided(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The average gradient is not divided by anything: this is SGD with an averaged momentum. What is the second average for?"""
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         ratio=lambda m, v, t, betas, eps: m / (1 - betas[0] ** t),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_without_first_average(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_without_first_average(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The step goes along the gradient of this step alone: the average of the gradients, and beta1 with it, is not used. That
     is RMSprop with a correction.
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         moments=lambda entry, g, betas: (g * (1 - betas[0] ** (t := _moments(entry, g, betas))[2]), *t[1:]),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_betas_exchanged(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_betas_exchanged(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The two betas have each other's place. The first one is of the average of the gradients, the second, nearer to 1, of the
     average of their squares.
     """
-    _adamw(params, state, lr, betas[::-1], eps, weight_decay)
+    _adamw(
+        params,
+        state,
+        *args,
+        **named,
+        change=lambda lr, betas, eps, decay: (lr, betas[::-1], eps, decay),
+    )
 
 
 @mistake("adamw_step")
-def adamw_beta_for_one_minus_beta(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_beta_for_one_minus_beta(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The old average gets 1 - beta and the new gradient beta, so that next to nothing is remembered. Which of the two should
     weigh 0.9?
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         moments=lambda entry, g, betas: _moments(entry, g, [1 - b for b in betas]),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_sum_for_average(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_sum_for_average(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The new gradient enters the first average whole, as in SGD's momentum, without the factor 1 - beta1: a sum, up to ten
     times too large. The correction that follows is made for an average.
     """
@@ -1192,18 +1332,15 @@ def adamw_sum_for_average(
         m, v, t = _moments(entry, g, betas)
         return m + betas[0] * g, v, t
 
-    _adamw(params, state, lr, betas, eps, weight_decay, moments=moments)
+    _adamw(params, state, *args, **named, moments=moments)
 
 
 @mistake("adamw_step")
-def adamw_magnitudes_for_squares(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_magnitudes_for_squares(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The second average is one of absolute values, not of squares, and then the root is taken. What has the gradient's own
     scale: the root of an average of squares, or that of an average of magnitudes?
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         moments=lambda entry, g, betas: (
             _moments(entry, g, betas)[0],
             betas[1] * (entry[1] if entry else 0) + (1 - betas[1]) * g.abs(),
@@ -1213,58 +1350,44 @@ def adamw_magnitudes_for_squares(
 
 
 @mistake("adamw_step")
-def adamw_starts_with_the_gradient(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_starts_with_the_gradient(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The averages start as the first gradient and its square, as SGD's buffer does, and are then corrected as if they had
     started at zero. Either one or the other; AdamW starts at zero.
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         moments=lambda entry, g, betas: _moments(entry, g, betas) if entry else (g.clone(), g * g, 1),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_count_stays_at_one(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
-    """t is 1 in every step, so the averages go on being corrected as if they had just begun. The number of steps so far belongs
+def adamw_count_stays_at_one(params: Any, state: Any, *args: Any, **named: Any) -> None:
+    """The count t is 1 in every step, so the averages go on being corrected as if they had just begun. The number of steps so far belongs
     into the state, beside the averages.
     """
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         ratio=lambda m, v, t, betas, eps: _ratio(m, v, 1, betas, eps),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_counts_from_zero(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_counts_from_zero(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """In the first step t is 0, and 1 - beta ** 0 is zero: a division by zero. Count the step before you correct."""
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         ratio=lambda m, v, t, betas, eps: _ratio(m, v, t - 1, betas, eps),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_counts_one_ahead(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
-    """t is one too large: 2 in the first step. Is it counted in two places, or does it begin at 1 and is then increased?"""
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+def adamw_counts_one_ahead(params: Any, state: Any, *args: Any, **named: Any) -> None:
+    """The count t is one too large: 2 in the first step. Is it counted in two places, or does it begin at 1 and is then increased?"""
+    _adamw(params, state, *args, **named,
         ratio=lambda m, v, t, betas, eps: _ratio(m, v, t + 1, betas, eps),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_counts_parameters(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
-    """t grows with every parameter, not with every step: it is increased inside the loop, and all parameters share it. Give each
+def adamw_counts_parameters(params: Any, state: Any, *args: Any, **named: Any) -> None:
+    """The count t grows with every parameter, not with every step: it is increased inside the loop, and all parameters share it. Give each
     a count of its own, or count once before the loop.
     """
 
@@ -1272,34 +1395,35 @@ def adamw_counts_parameters(
         state["t"] = state.get("t", 0) + 1
         return _ratio(m, v, state["t"], betas, eps)
 
-    _adamw(params, state, lr, betas, eps, weight_decay, ratio=ratio)
+    _adamw(params, state, *args, **named, ratio=ratio)
 
 
 @mistake("adamw_step")
-def adamw_state_thrown_away(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_state_thrown_away(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """Every step is a first one: what you store is not in the dictionary that you were given. `state = {...}` inside a function
     makes a new one; `state[...] = ...` writes into the caller's.
     """
-    _adamw(params, {}, lr, betas, eps, weight_decay)
+    _adamw(params, {}, *args, **named)
 
 
 @mistake("adamw_step")
-def adamw_state_returned_only(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> Any:
+def adamw_state_returned_only(params: Any, state: Any, *args: Any, **named: Any) -> Any:
     """You return a new state, but the caller goes on with the dictionary that it made, which is still empty. Write into that one:
     it comes back at every step.
     """
     state = dict(state)
-    _adamw(params, state, lr, betas, eps, weight_decay)
+    _adamw(params, state, *args, **named)
     return state
 
 
 @mistake("adamw_step")
 def adamw_moments_of_everybody(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """There is one pair of averages for all parameters, so that the second parameter finds those of the first. Every parameter
     needs its own: what could tell them apart in a dictionary?
@@ -1312,9 +1436,7 @@ def adamw_moments_of_everybody(
 
 
 @mistake("adamw_step")
-def adamw_largest_square(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_largest_square(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The root is taken of the largest average square so far: that is AMSGrad, an option of PyTorch's AdamW that is off by
     default. Take the average as it is now.
     """
@@ -1324,35 +1446,27 @@ def adamw_largest_square(
         state[key] = torch.maximum(v, state.get(("most", t - 1, key[2]), v))
         return _ratio(m, state[key], t, betas, eps)
 
-    _adamw(params, state, lr, betas, eps, weight_decay, ratio=ratio)
+    _adamw(params, state, *args, **named, ratio=ratio)
 
 
 @mistake("adamw_step")
-def adamw_climbs(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_climbs(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The step goes along the gradient, so the loss grows. The gradient points uphill: which sign leads down?"""
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+    _adamw(params, state, *args, **named,
         move=lambda p, u, lr, decay: p.mul_(1 - lr * decay).add_(lr * u),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_lr_forgotten(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
-    """lr is in the decay but not in the step: the weights move by the whole ratio, about 1, whatever lr is."""
-    _adamw(
-        params, state, lr, betas, eps, weight_decay,
+def adamw_lr_forgotten(params: Any, state: Any, *args: Any, **named: Any) -> None:
+    """The learning rate is in the decay but not in the step: the weights move by the whole ratio, about 1, whatever it is."""
+    _adamw(params, state, *args, **named,
         move=lambda p, u, lr, decay: p.mul_(1 - lr * decay).sub_(u),
     )  # fmt: skip
 
 
 @mistake("adamw_step")
-def adamw_names_rebound(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_names_rebound(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """Nothing moves: `p = p - ...` makes a new tensor and lets the name p stand for it, and the model never hears of it. Write
     into the parameter, with `p -= ...` or `p.sub_(...)`.
     """
@@ -1360,12 +1474,17 @@ def adamw_names_rebound(
     def move(p: Tensor, u: Tensor, lr: float, decay: float) -> None:
         p = p * (1 - lr * decay) - lr * u
 
-    _adamw(params, state, lr, betas, eps, weight_decay, move=move)
+    _adamw(params, state, *args, **named, move=move)
 
 
 @mistake("adamw_step")
 def adamw_parameters_replaced(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """New parameters are put into the list, but the model goes on with its own, which did not move. Change the values of the
     parameter that is there, with `p -= ...` or `p.sub_(...)`.
@@ -1376,35 +1495,36 @@ def adamw_parameters_replaced(
 
 
 @mistake("adamw_step")
-def adamw_squares_written_into_grad(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_squares_written_into_grad(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """After the step .grad holds squares: a method whose name ends in `_`, or `*=`, wrote into it. Whoever looks at the gradient
     afterwards, to clip or to log it, finds another one. Make a new tensor.
     """
     params = list(params)
-    _adamw(params, state, lr, betas, eps, weight_decay)
+    _adamw(params, state, *args, **named)
     for p in params:
         if p.grad is not None:
             p.grad.square_()
 
 
 @mistake("adamw_step")
-def adamw_clears_gradients(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_clears_gradients(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """.grad is None after the step. To clear gradients is the caller's part, with zero_grad(): somebody may want to look at them
     first, or to add up several batches.
     """
     params = list(params)
-    _adamw(params, state, lr, betas, eps, weight_decay)
+    _adamw(params, state, *args, **named)
     for p in params:
         p.grad = None
 
 
 @mistake("adamw_step")
 def adamw_outside_of_no_grad(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """PyTorch refuses to change a leaf in place while it records for autograd, which the error says. A step is nothing to be
     differentiated: do it under `with torch.no_grad():`.
@@ -1414,35 +1534,36 @@ def adamw_outside_of_no_grad(
 
 
 @mistake("adamw_step")
-def adamw_keeps_a_graph(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_keeps_a_graph(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The values are right, but what is stored hangs on a graph of the parameter's past, which grows with every step until the
     memory is full. A step is not to be differentiated: compute all of it under `with torch.no_grad():`.
     """
     params = list(params)
-    _adamw(params, state, lr, betas, eps, weight_decay)
+    _adamw(params, state, *args, **named)
     for p in params:
         if p in state:
             state[p] = (state[p][0] + 0 * p, *state[p][1:])
 
 
 @mistake("adamw_step")
-def adamw_turns_gradients_off(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_turns_gradients_off(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """After the step the parameters do not want a gradient any more, so the next backward() leaves them out, and training stands
     still. `torch.no_grad()` lets you write into them without changing what they are.
     """
     params = list(params)
-    _adamw(params, state, lr, betas, eps, weight_decay)
+    _adamw(params, state, *args, **named)
     for p in params:
         p.requires_grad_(False)
 
 
 @mistake("adamw_step")
 def adamw_crashes_without_gradient(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """A parameter that took no part in the loss, or is frozen, has None for its .grad, and computing with None is an error.
     What should happen to such a parameter?
@@ -1455,7 +1576,12 @@ def adamw_crashes_without_gradient(
 
 @mistake("adamw_step")
 def adamw_decays_without_gradient(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """A parameter without a gradient is decayed all the same. So a layer that was left out of the loss, or frozen, melts away.
     Skipped means: not touched at all.
@@ -1470,7 +1596,12 @@ def adamw_decays_without_gradient(
 
 @mistake("adamw_step")
 def adamw_state_by_rank(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """Averages are numbered after parameters without a gradient were left out, so when another one has a gradient the next time,
     the numbers shift and a parameter gets the averages of its neighbour. Number all of them, or go by the parameter itself.
@@ -1486,7 +1617,12 @@ _OTHER_STATE: dict[Any, Any] = {}
 
 @mistake("adamw_step")
 def adamw_state_of_everybody(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """The averages live in a place of their own, by number, and the state that is handed in is only looked at to see whether
     this is the first step: two groups of parameters, or two models, get into each other's way. Keep them in `state`.
@@ -1505,18 +1641,21 @@ _LASTING: dict[Any, Any] = {}
 
 
 @mistake("adamw_step")
-def adamw_state_outlasts(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
-) -> None:
+def adamw_state_outlasts(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """With an empty state the step goes on with the averages of earlier calls: they are kept in a variable outside of the
     function. Everything a step remembers belongs into `state`, so that an empty one is a new beginning.
     """
-    _adamw(params, _LASTING, lr, betas, eps, weight_decay)
+    _adamw(params, _LASTING, *args, **named)
 
 
 @mistake("adamw_step")
 def adamw_generator_walked_twice(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """With a list it works, with `model.parameters()` the weights decay and do not move: a generator can be walked through once,
     and the second loop finds nothing. Do all you need in one loop, or make a list of it first.
@@ -1530,7 +1669,12 @@ def adamw_generator_walked_twice(
 
 @mistake("adamw_step")
 def adamw_needs_a_list(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """It asks params for its length or for an entry by number, which a generator such as `model.parameters()` does not have.
     A plain `for` takes anything that can be walked through.
@@ -1540,7 +1684,12 @@ def adamw_needs_a_list(
 
 @mistake("adamw_step")
 def adamw_arguments_exchanged(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, weight_decay: float = 1e-2, eps: float = 1e-8
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    weight_decay: float = 1e-2,
+    eps: float = 1e-8,
 ) -> None:
     """The arguments are in another order than was asked for, so that a call without names mixes up eps and weight_decay. The
     order is params, state, lr, betas, eps, weight_decay.
@@ -1550,7 +1699,12 @@ def adamw_arguments_exchanged(
 
 @mistake("adamw_step")
 def adamw_default_without_decay(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 0.0
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
 ) -> None:
     """Called without weight_decay, nothing decays: 0 is the default of Adam, that of AdamW is 1e-2. Leave the signature as it
     was given.
@@ -1560,7 +1714,12 @@ def adamw_default_without_decay(
 
 @mistake("adamw_step")
 def adamw_default_of_the_rate(
-    params: Any, state: Any, lr: float = 1e-2, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-2,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """Called without lr, the steps are ten times too long: the default is 1e-3. Leave the signature as it was given."""
     _adamw(params, state, lr, betas, eps, weight_decay)
@@ -1568,7 +1727,12 @@ def adamw_default_of_the_rate(
 
 @mistake("adamw_step")
 def adamw_default_of_the_betas(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = (0.9, 0.99), eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = (0.9, 0.99),
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """Called without betas, the second one is 0.99: the default is 0.999. Leave the signature as it was given."""
     _adamw(params, state, lr, betas, eps, weight_decay)
@@ -1576,7 +1740,12 @@ def adamw_default_of_the_betas(
 
 @mistake("adamw_step")
 def adamw_default_of_eps(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-7, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-7,
+    weight_decay: float = 1e-2,
 ) -> None:
     """Called without eps, it is 1e-7, as in Keras: PyTorch's default is 1e-8, and so is the one asked for. It shows where gradients
     are as small as that.
@@ -1590,7 +1759,12 @@ def adamw_default_of_eps(
 @right("adamw_step")
 @torch.no_grad()
 def adamw_in_place(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     beta1, beta2 = betas
     for p in params:
@@ -1609,7 +1783,12 @@ def adamw_in_place(
 
 @right("adamw_step")
 def adamw_with_one_count(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> Any:
     state["t"] = t = state.get("t", 0) + 1
     for number, p in enumerate(params):
@@ -1626,7 +1805,12 @@ def adamw_with_one_count(
 
 @right("adamw_step")
 def adamw_with_tensors_for_counts(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     with torch.no_grad():
         for p in list(params):
@@ -1652,7 +1836,12 @@ class _Memory:
 
 @right("adamw_step")
 def adamw_with_objects(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> Any:
     for p in params:
         if (g := p.grad) is None:
@@ -1661,7 +1850,9 @@ def adamw_with_objects(
         memory.steps += 1
         beta = torch.tensor(betas, dtype=torch.float64)
         share = beta.view(2, *[1] * p.dim())
-        memory.averages = (share * memory.averages + (1 - share) * torch.stack([g, g * g])).detach()
+        memory.averages = (
+            share * memory.averages + (1 - share) * torch.stack([g, g * g])
+        ).detach()
         first, second = memory.averages / (1 - share**memory.steps)
         with torch.no_grad():
             p -= (lr * weight_decay) * p + lr * first / (eps + second**0.5)
@@ -1670,7 +1861,12 @@ def adamw_with_objects(
 
 @right("adamw_step")
 def adamw_by_weights_of_the_past(
-    params: Any, state: Any, lr: float = 1e-3, betas: Any = BETAS, eps: float = 1e-8, weight_decay: float = 1e-2
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
 ) -> None:
     """Keeps all gradients, and averages them with weights that add up to 1: that is what the correction comes to."""
     with torch.no_grad():
@@ -1681,7 +1877,9 @@ def adamw_by_weights_of_the_past(
             past.append(p.grad.clone())
             averages = []
             for beta, power in zip(betas, (1, 2), strict=True):
-                weights = torch.tensor([beta ** (len(past) - 1 - k) for k in range(len(past))]).double()
+                weights = torch.tensor(
+                    [beta ** (len(past) - 1 - k) for k in range(len(past))]
+                ).double()
                 stacked = torch.stack(past).double() ** power
                 averages.append(torch.tensordot(weights / weights.sum(), stacked, dims=1))
             p.mul_(1 - lr * weight_decay)
@@ -1713,7 +1911,10 @@ _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 def _of_norms(model: nn.Module, kinds: Any = _NORMS) -> set[int]:
     return {
-        id(p) for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)
+        id(p)
+        for m in model.modules()
+        if isinstance(m, kinds)
+        for p in m.parameters(recurse=False)
     }
 
 
@@ -1800,8 +2001,12 @@ def split_looks_one_level_deep(model: nn.Module, weight_decay: float) -> Any:
     """Only the model's direct children are looked at: what lies deeper is in no group, and would never train. `parameters()` goes
     through all depths.
     """
-    found = dict.fromkeys(p for m in model.children() for p in m.parameters(recurse=False) if p.requires_grad)
-    return _groups([p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay)
+    found = dict.fromkeys(
+        p for m in model.children() for p in m.parameters(recurse=False) if p.requires_grad
+    )
+    return _groups(
+        [p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay
+    )
 
 
 @mistake("split_weight_decay")
@@ -1810,7 +2015,9 @@ def split_shared_weights_twice(model: nn.Module, weight_decay: float) -> Any:
     Going through modules finds it once for each; `model.parameters()` gives each parameter once.
     """
     found = [p for m in model.modules() for p in m.parameters(recurse=False) if p.requires_grad]
-    return _groups([p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay)
+    return _groups(
+        [p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay
+    )
 
 
 @mistake("split_weight_decay")
@@ -1819,7 +2026,9 @@ def split_duplicates_kept(model: nn.Module, weight_decay: float) -> Any:
     wants each parameter once.
     """
     found = [p for _, p in model.named_parameters(remove_duplicate=False) if p.requires_grad]
-    return _groups([p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay)
+    return _groups(
+        [p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay
+    )
 
 
 @mistake("split_weight_decay")
@@ -1828,7 +2037,9 @@ def split_parameters_of_parameters(model: nn.Module, weight_decay: float) -> Any
     depths again. One of the two is enough; or ask each module for its own alone, with recurse=False.
     """
     found = [p for m in model.modules() for p in m.parameters() if p.requires_grad]
-    return _groups([p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay)
+    return _groups(
+        [p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay
+    )
 
 
 @mistake("split_weight_decay")
@@ -1857,7 +2068,9 @@ def split_leaves_out_norms(model: nn.Module, weight_decay: float) -> Any:
     """
     norms = _of_norms(model)
     rest = [p for p in model.parameters() if id(p) not in norms and p.requires_grad]
-    return _groups([p for p in rest if p.dim() > 1], [p for p in rest if p.dim() < 2], weight_decay)
+    return _groups(
+        [p for p in rest if p.dim() > 1], [p for p in rest if p.dim() < 2], weight_decay
+    )
 
 
 @mistake("split_weight_decay")
@@ -1930,7 +2143,11 @@ def split_as_lists(model: nn.Module, weight_decay: float) -> Any:
 def split_of_names(model: nn.Module, weight_decay: float) -> Any:
     """The groups hold names. An optimizer needs the parameters themselves, the very objects that the model computes with."""
     named = dict(model.named_parameters())
-    return _groups([n for n in named if named[n].dim() > 1], [n for n in named if named[n].dim() < 2], weight_decay)
+    return _groups(
+        [n for n in named if named[n].dim() > 1],
+        [n for n in named if named[n].dim() < 2],
+        weight_decay,
+    )
 
 
 @mistake("split_weight_decay")
@@ -1939,7 +2156,9 @@ def split_of_copies(model: nn.Module, weight_decay: float) -> Any:
     stay as it is. Use the objects that `model.parameters()` gives.
     """
     params = [p.detach().clone() for p in model.parameters()]
-    return _groups([p for p in params if p.dim() > 1], [p for p in params if p.dim() < 2], weight_decay)
+    return _groups(
+        [p for p in params if p.dim() > 1], [p for p in params if p.dim() < 2], weight_decay
+    )
 
 
 @mistake("split_weight_decay")
@@ -1948,7 +2167,8 @@ def split_in_sets(model: nn.Module, weight_decay: float) -> Any:
     to parameters by their order. Use a list.
     """
     return [
-        {**g, "params": set(g["params"])} for g in _by(model, weight_decay, lambda n, p: p.dim() > 1)
+        {**g, "params": set(g["params"])}
+        for g in _by(model, weight_decay, lambda n, p: p.dim() > 1)
     ]
 
 
@@ -1962,7 +2182,9 @@ def split_skips_layers_with_something_frozen(model: nn.Module, weight_decay: flo
         own = list(m.parameters(recurse=False))
         if all(p.requires_grad for p in own):
             found.update(dict.fromkeys(own))
-    return _groups([p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay)
+    return _groups(
+        [p for p in found if p.dim() > 1], [p for p in found if p.dim() < 2], weight_decay
+    )
 
 
 @mistake("split_weight_decay")
@@ -1999,7 +2221,9 @@ def split_not_returned(model: nn.Module, weight_decay: float) -> None:
 def split_by_type(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     norms = _of_norms(model)
     return _by(
-        model, weight_decay, lambda n, p: id(p) not in norms and "bias" not in n.rpartition(".")[2]
+        model,
+        weight_decay,
+        lambda n, p: id(p) not in norms and "bias" not in n.rpartition(".")[2],
     )
 
 
@@ -2011,8 +2235,8 @@ def split_spared_first(model: nn.Module, weight_decay: float) -> Any:
             continue
         (spared if len(p.shape) == 1 else decayed).append(p)
     return (
-        dict(params=spared, weight_decay=0, lr=0.1),
-        dict(params=decayed, weight_decay=weight_decay),
+        {"params": spared, "weight_decay": 0, "lr": 0.1},
+        {"params": decayed, "weight_decay": weight_decay},
     )
 
 
@@ -2021,7 +2245,9 @@ def split_with_frozen_ones(model: nn.Module, weight_decay: float) -> Any:
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for p in model.parameters():
         groups[p.ndim > 1].append(p)
-    return [{"weight_decay": weight_decay * big, "params": groups[big]} for big in (False, True)]
+    return [
+        {"weight_decay": weight_decay * big, "params": groups[big]} for big in (False, True)
+    ]
 
 
 @right("split_weight_decay")

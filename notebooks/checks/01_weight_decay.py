@@ -152,8 +152,8 @@ def penalty_takes_any_iterable(student: Any, draw: Draw) -> None:
 
 @check("l2_penalty", points=1)
 def penalty_touches_nothing(student: Any, draw: Draw) -> None:
-    """It is a tensor of no dimensions; the parameters and their .grad stay as they are, and it keeps their precision."""
-    values, decay = [draw.signed(*shape, dtype=torch.float64) for shape in SHAPES], draw.uniform(0.2, 0.4)
+    """It is a tensor of no dimensions; the parameters and their .grad stay as they are."""
+    values, decay = [draw.signed(*shape) for shape in SHAPES], draw.uniform(0.2, 0.4)
     seen = _penalty(student, values, decay)
     output = expect.tensor(seen["output"], "the penalty")
     expect.that(output.dim() == 0, f"shape:{output.dim()}", f"it should have no dimensions, got {tuple(output.shape)}")
@@ -165,10 +165,6 @@ def penalty_touches_nothing(student: Any, draw: Draw) -> None:
         seen["grads"] == [None] * len(values), "grad:written", "the call wrote into .grad, which is backward's to fill"
     )
     expect.that(seen["leaves"] is True, "leaf:lost", "the call changed requires_grad of the parameters")
-    right = 0.5 * decay * sum(float((v**2).sum()) for v in values)
-    # Other mistakes have been told already: this is for those that compute in half the digits.
-    if abs(float(output) - right) <= 1e-4 * right:
-        expect.close(output, right, "the penalty of float64 parameters", "precision:lost", 1e-9, 0.0)
 
 
 def _penalty(
@@ -238,7 +234,8 @@ def steps(step: Any, takes_state: bool, groups: list[dict[str, Any]], in_place: 
             return any(has_graph(v) for pair in value.items() for v in pair)
         if isinstance(value, (list, tuple, set)):
             return any(has_graph(v) for v in value)
-        return any(has_graph(v) for v in vars(value).values()) if type(value).__module__ == "__main__" else False
+        own = getattr(value, "__dict__", None) if type(value).__module__ == "__main__" else None
+        return any(has_graph(v) for v in own.values()) if isinstance(own, dict) else False
 
     def note_library(optimizer: Any, *_: Any) -> None:
         facts.add(f"library:{type(optimizer).__name__[:40]}")
@@ -934,18 +931,20 @@ def adamw_touches_nothing_else(student: Any, draw: Draw) -> None:
 def split(split_weight_decay: Any, name: str, weight_decay: float) -> dict[str, Any]:
     from torch import nn
 
+    class Shift(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.zeros(4))
+
     class Nested(nn.Module):
         """Names that mislead, layers inside of layers, a matrix of its own, kinds of layers that are easily forgotten."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.mixing = nn.Parameter(torch.ones(3, 4))
-            self.offset_bias = nn.Parameter(torch.zeros(4))
-            self.normal_branch = nn.Sequential(nn.Conv1d(2, 3, 2), nn.Sequential(nn.BatchNorm1d(3), nn.ReLU()))
-            self.unbiased = nn.ModuleDict(
-                {"up": nn.ConvTranspose2d(3, 2, 2, bias=False), "last": nn.InstanceNorm2d(2, affine=True)}
-            )
-            self.head = nn.ModuleList([nn.Bilinear(2, 3, 4), nn.Conv3d(1, 2, 2), nn.LayerNorm(4)])
+            self.mixing, self.shift = nn.Parameter(torch.ones(3, 4)), Shift()
+            self.normal_branch = nn.Sequential(nn.Conv2d(2, 3, 2), nn.Sequential(nn.GroupNorm(1, 3), nn.ReLU()))
+            self.unbiased = nn.ModuleDict({"up": nn.ConvTranspose2d(3, 2, 2, bias=False), "last": nn.Linear(3, 2)})
+            self.head = nn.ModuleList([nn.Bilinear(2, 3, 4), nn.Conv1d(1, 2, 2), nn.LayerNorm(4)])
 
     class Tied(nn.Module):
         """Two layers with one weight, and two layers that stand in two places."""
@@ -1103,8 +1102,9 @@ def _sorted(seen: Mapping[str, Any]) -> None:
         decayed, spared = seen["decayed"].count(place), seen["spared"].count(place)
         # Not whole names: they would tell apart what is the same mistake.
         norm, own = "Norm" in owner, str(name).rpartition(".")[2]
-        kind = f"{owner if norm else 'layer'} {'bias' if 'bias' in own else 'weight'}"
-        kind = kind if norm or dimensions < 2 or "Conv" in owner or owner == "Linear" else f"{owner} weight"
+        # Of a matrix of the model's own, or a Bilinear, the rules by type say this or that: it need only be there.
+        free = not norm and own != "bias" and owner not in ("Conv2d", "Linear")
+        kind = f"{owner if norm else 'other' if free else 'layer'} {own if own in ('weight', 'bias') else 'weight'}"
         said = f"{owner}'s {own}"
         trained += bool(trains)
         if not trains:
@@ -1114,10 +1114,12 @@ def _sorted(seen: Mapping[str, Any]) -> None:
             wrong["missing"].append(f"{kind}|{said}")
         elif decayed + spared > 1:
             wrong["twice"].append(f"{kind}|{said}")
+        elif free:
+            trained -= 1
         elif decayed and dimensions < 2:
             wrong["decays"].append(f"{kind}|{said}")
         elif spared and dimensions >= 2:
-            wrong["spares"].append(f"{kind}|{said}")
+            wrong["spares"].append(f"{owner} {own}|{said}")
     sentences = {
         "missing": "these train, but are in neither group, so that an optimizer never moves them",
         "twice": "these are there more than once",

@@ -192,7 +192,7 @@ def detached_penalty(params: Iterable[Tensor], weight_decay: float) -> Any:
 
 @mistake("l2_penalty")
 def penalty_as_a_number(params: Iterable[Tensor], weight_decay: float) -> Any:
-    """The result is a Python number: `.item()` and `float()` read a value and leave its history behind. Adding a constant to a
+    """The result is a plain number: `.item()`, `float()` and NumPy read a value and leave its history behind. Adding a constant to a
     loss changes no gradient; keep the tensor.
     """
     return 0.5 * weight_decay * sum(p.square().sum().item() for p in params)
@@ -258,14 +258,6 @@ def backward_called_inside(params: Iterable[Tensor], weight_decay: float) -> Any
     total = 0.5 * weight_decay * sum(p.square().sum() for p in params)
     total.backward(retain_graph=True)  # type: ignore[union-attr]
     return total
-
-
-@mistake("l2_penalty")
-def computed_in_float32(params: Iterable[Tensor], weight_decay: float) -> Any:
-    """Parameters in float64 are converted to float32 on the way, which throws away half of their digits. Is the conversion
-    needed at all?
-    """
-    return 0.5 * weight_decay * sum(p.float().square().sum() for p in params)
 
 
 @mistake("l2_penalty")
@@ -631,8 +623,8 @@ def sgd_remembers_one_gradient(
 
 @mistake("sgd_step")
 def sgd_names_rebound(params: Any, *args: Any, **named: Any) -> Any:
-    """Nothing moves: `p = p - ...` makes a new tensor and lets the name p stand for it, and the model never hears of it. Write
-    into the parameter, with `p -= ...` or `p.sub_(...)`.
+    """Nothing moves: `p = p - ...` makes a new tensor and lets the name p stand for it, as clone() makes one, and the model never
+    hears of it. Write into the parameter itself, with `p -= ...` or `p.sub_(...)`.
     """
 
     def move(p: Tensor, d: Tensor, lr: float, decay: float) -> None:
@@ -1467,8 +1459,8 @@ def adamw_lr_forgotten(params: Any, state: Any, *args: Any, **named: Any) -> Non
 
 @mistake("adamw_step")
 def adamw_names_rebound(params: Any, state: Any, *args: Any, **named: Any) -> None:
-    """Nothing moves: `p = p - ...` makes a new tensor and lets the name p stand for it, and the model never hears of it. Write
-    into the parameter, with `p -= ...` or `p.sub_(...)`.
+    """Nothing moves: `p = p - ...` makes a new tensor and lets the name p stand for it, as clone() makes one, and the model never
+    hears of it. Write into the parameter itself, with `p -= ...` or `p.sub_(...)`.
     """
 
     def move(p: Tensor, u: Tensor, lr: float, decay: float) -> None:

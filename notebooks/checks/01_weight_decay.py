@@ -417,6 +417,11 @@ class _Sgd:
         aim: what is stepped along, given the new buffer, that gradient and the momentum.
         apart: what w is multiplied by for a decay of its own, given lr and the decay; `after`: whether the step comes first.
         gain: what the direction is multiplied by, given lr.
+        lr_first: lr multiplies what enters the buffer, not the buffer.
+        none_decays: a parameter without a gradient decays all the same.
+        keeps: buffers are kept from step to step.
+        forgets_nothing: and even where the caller starts afresh.
+        by_rank: buffers are numbered among the parameters that have a gradient.
     """
 
     pull: Callable[[Tensor, float], Tensor] = lambda w, decay: decay * w
@@ -429,7 +434,6 @@ class _Sgd:
     none_decays: bool = False
     keeps: bool = True
     forgets_nothing: bool = False
-
     by_rank: bool = False
 
     def __call__(self, group: Group) -> Path:
@@ -625,7 +629,7 @@ def sgd_keeps_groups_apart(student: Any, draw: Draw) -> None:
     groups = [
         replace(g, rounds=[*g.rounds[:2], replace(g.rounds[2], afresh=True), g.rounds[3]]) for g in (first, second)
     ]
-    _apart(groups, lambda some: _sgd(student, some))
+    _separately(groups, lambda some: _sgd(student, some))
 
 
 @check("sgd_step", points=1)
@@ -669,7 +673,7 @@ def _sparse(rounds: Sequence[Round]) -> list[Round]:
     ]
 
 
-def _apart(groups: Sequence[Group], attempt: Callable[[Sequence[Group]], Any]) -> None:
+def _separately(groups: Sequence[Group], attempt: Callable[[Sequence[Group]], Any]) -> None:
     """Expect groups to go right together; if each does alone, and without a new start, say so."""
     try:
         attempt(groups)
@@ -706,6 +710,12 @@ class _Adam:
         apart: what w is multiplied by, given lr and the decay; `after` says whether the step comes first.
         inside: whether decay * w joins the numerator instead.
         count: the step's number, given the right one, the parameter's place and their number.
+        gain: what the direction is multiplied by, given lr.
+        starts: the averages start as the first gradient and its square.
+        largest: the root is taken of the largest average so far.
+        exchanged: each beta has the other's place.
+        own_count: each parameter counts its own steps.
+        none_decays, keeps, forgets_nothing, by_rank: as for `_Sgd`.
     """
 
     first: Callable[[Tensor, Tensor, float], Tensor] = lambda m, g, beta: beta * m + (1 - beta) * g
@@ -725,7 +735,6 @@ class _Adam:
     own_count: bool = True
     none_decays: bool = False
     forgets_nothing: bool = False
-
     by_rank: bool = False
 
     def __call__(self, group: Group) -> Path:
@@ -899,7 +908,7 @@ def adamw_keeps_groups_apart(student: Any, draw: Draw) -> None:
         ]  # fmt: skip
         rounds[2] = replace(rounds[2], afresh=True)
         groups.append(Group([draw.signed(*s, dtype=dtype) for s in OTHERS], rounds, kind))
-    _apart(groups, lambda some: _adamw(student, some))
+    _separately(groups, lambda some: _adamw(student, some))
 
 
 @check("adamw_step", points=1)

@@ -118,8 +118,12 @@ show(
 )
 lowest = [min(h.validation_loss) for h in plain]
 at = [h.validation_loss.index(value) + 1 for h, value in zip(plain, lowest, strict=True)]
+there = [h.validation_accuracy[epoch - 1] for h, epoch in zip(plain, at, strict=True)]
 print(f"at the end (mean of the last {LAST} epochs): {'; '.join(told.values())}")
-print(f"lowest validation loss: {mean_and_spread(lowest)[0]:.2f}, after epochs {at}")
+print(
+    f"lowest validation loss: {mean_and_spread(lowest)[0]:.2f}, after epochs {at}; "
+    f"validation accuracy there {mean_and_spread(there)[0]:.2f}"
+)
 
 # %% tags=["nbval-ignore-output"]
 rise = ends["validation_loss"][0] - sum(lowest) / len(lowest)
@@ -136,7 +140,11 @@ q1.compare(
 # stopped rising, no more. The two measures answer different questions, so look at both.
 #
 # **Early stopping** is the regularizer you get for nothing: keep the weights of the epoch with the lowest validation loss.
-# STOP
+# In our three runs the lowest validation loss was 0.63, after epochs 6, 8 and 8; at the end, with twice the computing time, it
+# was 0.83 ± 0.01 (mean ± standard deviation over the seeds). The two measures disagree about when to stop, though: the
+# accuracy was 0.78 at those epochs and 0.81 at the end. The network gets a few more images right and is far too sure of those
+# that it gets wrong.
+#
 # A warning about that number: the epoch was *chosen* by the validation loss, and so the lowest loss is a little better
 # than what new images would show. A fair figure would need a third set.
 #
@@ -207,9 +215,10 @@ q2.compare(
 # %% [markdown]
 # **What to see.** Left: the wider the network, the faster it learns its images by heart. Middle: the wider one has the
 # lowest validation loss *and* the highest, early and late. Right: the gap in the order of the widths.
-# WIDTHS
-# So capacity is not the enemy as such: the wide network, stopped in time, is the best of the three on the right measure,
-# accuracy. What we want is a wide network that is kept from using all of its freedom. That is where weight decay comes in.
+# We measured gaps of 0.29 ± 0.04, 0.50 ± 0.01 and 0.78 ± 0.01 nats, and validation accuracies of 0.756 ± 0.011, 0.782 ± 0.002
+# and 0.807 ± 0.005, from narrow to wide. The network that overfits most is also the one that is right most often.
+#
+# So capacity is not the enemy as such. What we want is a wide network that is kept from using all of its freedom. That is where weight decay comes in.
 #
 # ## 3 · The penalty
 #
@@ -662,7 +671,7 @@ if ready(adamw_step, split_weight_decay):
         by_decay[decay] = over_seeds(
             SmallCNN, data, EPOCHS, SEEDS, make_optimizer=make, batch_size=BATCH
         )
-    named = {f"lambda = {decay:g}": histories for decay, histories in by_decay.items()}
+    named = {f"λ={decay:g}": histories for decay, histories in by_decay.items()}
     table(named)
     print("\nlowest validation loss of all epochs, and where it was")
     for name, histories in named.items():
@@ -711,20 +720,30 @@ if ready(adamw_step, split_weight_decay):
     )
 
 # %% [markdown]
-# DECAY
+# **What we measured.** The gap fell from 0.783 ± 0.011 without decay over 0.704, 0.593 and 0.392 to 0.165 ± 0.024 with $\lambda =
+# 3$. The validation loss at the end fell from 0.832 ± 0.010 to 0.638 ± 0.018 with $\lambda = 1$, and rose again to 0.741 ± 0.030
+# with $\lambda = 3$, where the network no longer learns enough. The validation accuracy did not gain anywhere: 0.807 ± 0.005,
+# 0.804 ± 0.010, 0.803 ± 0.003, 0.794 ± 0.007 and 0.739 ± 0.008.
+#
+# Compare that with what costs nothing. Without decay, the lowest validation loss on the way was 0.629 ± 0.016: whoever stops early
+# has as good a loss as whoever trains to the end with the best of these $\lambda$. Both together gave a little more, 0.597 ±
+# 0.005 with $\lambda = 1$, and the curve is flat there, so that it matters less when one stops. (Mind that these lowest values are
+# chosen by the loss that they report.) An honest summary for this network and 500 images: weight decay narrowed the
+# gap, by making the network less sure of its mistakes; it did not make it right more often. Choosing $\lambda$ by the gap
+# alone would have taken 3, the worst of the five by accuracy.
 #
 # ## 8 · Weight norms: two decays that are not the same
 #
 # Section 5 predicted that Adam with an L2 penalty shrinks weights by another factor each, and AdamW all by the same. Let us look at the
 # weights themselves. The L2 runs are made of your pieces too: `adamw_step` without decay, and `l2_penalty` in the loss, with
-# $\lambda = 0.01$. (The two $\lambda$ are in different units, so the same number would mean nothing; we chose 0.01 so that the
-# norms come out comparable to those of AdamW with $\lambda = 1$.)
+# $\lambda = 0.003$. (The two $\lambda$ are in different units, so the same number would mean nothing. We chose 0.003 because the
+# norm of all weights then comes out as with AdamW and $\lambda = 1$.)
 
 # %% tags=["nbval-ignore-output"]
-PENALTY = 0.01
+PENALTY = 0.003
 
 if ready(l2_penalty, adamw_step, split_weight_decay):
-    notes.pop("Adam + L2 0.01", None)
+    notes.pop("Adam + L2 0.003", None)
     penalised = []
     for seed in SEEDS:
         torch.manual_seed(seed)
@@ -734,10 +753,10 @@ if ready(l2_penalty, adamw_step, split_weight_decay):
             penalty = l2_penalty(weights_of(model), PENALTY)
             return functional.cross_entropy(logits, labels) + penalty
 
-        make = noting("Adam + L2 0.01", with_yours(0.0))
+        make = noting("Adam + L2 0.003", with_yours(0.0))
         penalised.append(train(model, data, EPOCHS, LR, seed, BATCH, loss, make))
-    table({"AdamW 1": by_decay[1.0], "Adam + L2 0.01": penalised})
-    kinds = ["no decay", "AdamW 1", "Adam + L2 0.01"]
+    table({"AdamW 1": by_decay[1.0], "Adam + L2 0.003": penalised})
+    kinds = ["no decay", "AdamW 1", "Adam + L2 0.003"]
     per_epoch = {k: [norms[15::16] for _, norms in notes[k]] for k in kinds}
     last_norms = (f"{k} {mean_and_spread([n[-1] for n in per_epoch[k]])[0]:.1f}" for k in kinds)
     show(
@@ -800,7 +819,7 @@ if ready(l2_penalty, adamw_step, split_weight_decay):
         ),
         f"Typical weights in five parts, from small gradients to large: {'; '.join(said)}.",
     )
-    ratio = means["Adam + L2 0.01"] / means["AdamW 1"]
+    ratio = means["Adam + L2 0.003"] / means["AdamW 1"]
     print("Adam + L2 over AdamW, fifth by fifth:", [round(r, 2) for r in ratio.tolist()])
     q6.compare(
         "c" if float(ratio.max() - ratio.min()) < 0.1 else "a" if ratio[0] < ratio[4] else "b",
@@ -809,7 +828,20 @@ if ready(l2_penalty, adamw_step, split_weight_decay):
     )
 
 # %% [markdown]
-# NORMS
+# **What to see.** The lines of AdamW and of no decay have the same shape: whatever the gradients, decay took about the same
+# factor from every fifth but the first. The line of Adam with L2 climbs.
+#
+# **What we measured.** At the end the norm of all weights was 17.2 without decay, and 10.7 and 10.8 with AdamW and with L2:
+# the same amount of decay, if one looks at the norm alone. But the typical size of the weights, from the fifth with the
+# smallest gradients to that with the largest, was 0.056, 0.109, 0.107, 0.108, 0.112 without decay; 0.026, 0.069, 0.068, 0.070,
+# 0.066 with AdamW; and 0.009, 0.038, 0.065, 0.076, 0.092 with L2. So in the lowest fifth L2 left a third of what AdamW left,
+# and in the highest 1.4 times as much, which is what section 5 derived: weights with small gradients are pulled hard, those
+# with large ones hardly. (Part of it could run the other way round, for the size of a weight acts back on its gradient; that
+# is why the toy of section 5 fixed the gradients.)
+#
+# With equal norms, AdamW had the smaller gap, 0.392 ± 0.013 against 0.538 ± 0.041, and the lower validation loss, 0.638 ± 0.018
+# against 0.701 ± 0.041; the accuracies were the same, 0.794. That speaks for AdamW here, from three seeds and for this one
+# pair of $\lambda$. A larger $\lambda$ for L2 narrows its gap too.
 #
 # ## 9 · Explore
 #

@@ -210,6 +210,8 @@ def spread_lines(
         axis.plot(x, mean, label=name, color=colour, linestyle=LINES[index % 7], marker=marker, markersize=5)
         axis.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if len(x) <= 12:
+        axis.set_xticks(list(x))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return figure
 
@@ -227,7 +229,7 @@ def gap_against(runs: Mapping[float, Sequence[History]], selected: float, name: 
     for index, (metric, label) in enumerate((("train_loss", "training"), ("validation_loss", "validation"))):
         _mean_and_band(left, runs[selected], metric, label, index)
     top = max(max(history.validation_loss) for histories in runs.values() for history in histories)
-    left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, top), title=f"{name} = {selected:g}")
+    left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, top))
     left.legend(loc="upper right", frameon=False)
     places = list(range(len(runs)))
     for index, (metric, label) in enumerate((("gap", "gap"), ("validation_loss", "validation loss"))):
@@ -240,5 +242,5 @@ def gap_against(runs: Mapping[float, Sequence[History]], selected: float, name: 
     right.axvline(list(runs).index(selected), color="black", alpha=0.15, linewidth=12)
     right.set_xticks(places, [f"{value:g}" for value in runs])
     right.set(xlabel=name, ylabel="at the end (nats)", ylim=(0, None))
-    right.legend(loc="upper right", frameon=False)
+    right.legend(loc="lower left", frameon=False)
     return figure

@@ -18,9 +18,9 @@ from reglab.training import History, mean_and_spread, one_thread, train
 
 IMAGES, EPOCHS, LR, BATCH, LAST = 500, 16, 5e-3, 32, 3
 SEEDS = range(10)
-WIDTHS = ((4, 8, 16), (8, 16, 32), (16, 32, 64), (32, 64, 128))
+WIDTHS = ((4, 8, 16), (8, 16, 32), (16, 32, 64))
 DECAYS = (0.0, 0.1, 0.3, 1.0, 3.0)
-PENALTIES = (0.001, 0.003, 0.01)
+PENALTIES = (0.003,)
 
 Run = tuple[SmallCNN, History]
 

@@ -553,9 +553,8 @@ torch.manual_seed(0)
 layer, batch = nn.Conv2d(3, 8, 3), torch.randn(16, 3, 8, 8)
 normalize = nn.BatchNorm2d(8)
 before = normalize(layer(batch))
-with torch.no_grad():
-    layer.weight *= 10
-    layer.bias *= 10
+for p in layer.parameters():
+    p.data *= 10
 after = normalize(layer(batch))
 print("weights ten times as large, output the same:", torch.allclose(before, after, atol=1e-3))
 

@@ -187,3 +187,60 @@ def _mean_and_band(axis: Axes, histories: Sequence[History], metric: str, label:
     axis.plot(epochs, mean, label=label, color=COLOURS[index % 7], linestyle=LINES[index % 7])
     axis.fill_between(epochs, low, high, color=COLOURS[index % 7], alpha=0.18, linewidth=0)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def spread_lines(
+    x: Sequence[float], series: Mapping[str, Sequence[Sequence[float]]], xlabel: str, ylabel: str, title: str = ""
+) -> Figure:
+    """One line a name over common x values: the mean over seeds, with one standard deviation to each side as a band.
+
+    Args:
+        x: the common values.
+        series: {name: rows, one a seed}, at least two rows of len(x) values each.
+        xlabel: of the common axis.
+        ylabel: of the values, with their unit.
+        title: above it all.
+    """
+    figure, [[axis]] = grid(1, 1, 6.4, 3.6)
+    for index, (name, rows) in enumerate(series.items()):
+        statistics = [mean_and_spread(values) for values in zip(*rows, strict=True)]
+        mean, low, high = ([m + sign * s for m, s in statistics] for sign in (0, -1, 1))
+        colour = COLOURS[index % 7]
+        marker = MARKERS[index % 7] if len(x) <= 12 else None
+        axis.plot(x, mean, label=name, color=colour, linestyle=LINES[index % 7], marker=marker, markersize=5)
+        axis.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if len(x) <= 12:
+        axis.set_xticks(list(x))
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return figure
+
+
+def gap_against(runs: Mapping[float, Sequence[History]], selected: float, name: str, last: int = 1) -> Figure:
+    """One setting's loss curves beside the gap of all settings, of which the selected one is marked.
+
+    Args:
+        runs: {value of the setting: histories, one a seed}; at least two seeds and equally many epochs.
+        selected: the value whose curves are drawn.
+        name: what the values are of, such as "weight decay".
+        last: the gap and the validation loss are averaged over this many final epochs.
+    """
+    figure, [[left, right]] = grid(1, 2, 9.2, 3.6)
+    for index, (metric, label) in enumerate((("train_loss", "training"), ("validation_loss", "validation"))):
+        _mean_and_band(left, runs[selected], metric, label, index)
+    top = max(max(history.validation_loss) for histories in runs.values() for history in histories)
+    left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, top))
+    left.legend(loc="upper right", frameon=False)
+    places = list(range(len(runs)))
+    for index, (metric, label) in enumerate((("gap", "gap"), ("validation_loss", "validation loss"))):
+        statistics = [mean_and_spread([h.last(metric, last) for h in histories]) for histories in runs.values()]
+        means, spreads = [m for m, _ in statistics], [s for _, s in statistics]
+        right.errorbar(
+            places, means, spreads, label=label, color=COLOURS[index + 2], linestyle=LINES[index + 2],
+            marker=MARKERS[index + 2], markersize=5, capsize=4,
+        )  # fmt: skip
+    right.axvline(list(runs).index(selected), color="black", alpha=0.15, linewidth=12)
+    right.set_xticks(places, [f"{value:g}" for value in runs])
+    right.set(xlabel=name, ylabel="at the end (nats)", ylim=(0, None))
+    right.legend(loc="lower left", frameon=False)
+    return figure

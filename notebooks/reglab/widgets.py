@@ -4,13 +4,14 @@ The picture is an ordinary output of the cell that the controls update. So where
 a notebook read on the web) the picture for the first settings is still there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from reglab import plots
+from reglab.training import History, mean_and_spread
 
 Mask = Callable[[Tensor, float], Tensor]
 
@@ -67,3 +68,47 @@ def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown
     rate.observe(update, names="value")
     kind.observe(update, names="value")
     again.on_click(redraw)
+
+
+def gap_explorer(runs: Mapping[float, Sequence[History]], name: str, first: float | None = None, last: int = 3) -> None:
+    """Explore how a setting acts on the gap: a slider over the values that were trained, and what came of each.
+
+    Nothing is trained here; the slider only chooses among the runs.
+
+    Args:
+        runs: {value of the setting: histories, one a seed}, at least two seeds each, in the slider's order.
+        name: what the values are of, such as "weight decay".
+        first: the value that is shown first; by default the first of `runs`.
+        last: losses are averaged over this many final epochs.
+    """
+    from IPython.display import Image, display
+
+    def draw(value: float) -> Any:
+        mean = {
+            m: mean_and_spread([h.last(m, last) for h in runs[value]]) for m in ("train_loss", "validation_loss", "gap")
+        }
+        figure = plots.gap_against(runs, value, name, last)
+        said = ", ".join(f"{m.replace('_', ' ')} {a:.2f} ± {s:.2f}" for m, (a, s) in mean.items())
+        figure.suptitle(f"{name} = {value:g}: {said}", fontsize=9.5)
+        alt = f"Loss curves with {name} = {value:g}, and the gap for every value: {said}."
+        return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+
+    start = next(iter(runs)) if first is None else first
+    try:
+        import ipywidgets
+    except ImportError:
+        print("ipywidgets is not installed, so here is the picture without its slider.")
+        display(draw(start))  # type: ignore[no-untyped-call]
+        return
+    slider = ipywidgets.SelectionSlider(
+        options=[(f"{value:g}", value) for value in runs], value=start, description=name,
+        style={"description_width": "initial"}, continuous_update=False,
+    )  # fmt: skip
+    display(slider)  # type: ignore[no-untyped-call]
+    picture: Any = display(draw(start), display_id=True)  # type: ignore[no-untyped-call]
+
+    def update(_change: object) -> None:
+        if picture is not None:
+            picture.update(draw(slider.value))
+
+    slider.observe(update, names="value")

@@ -405,8 +405,22 @@ def predicted(
 def averages_probabilities(student: Any, draw: Draw) -> None:
     """mean_probs is the average, over the samples, of the softmax probabilities of each."""
     network, samples = Network(draw, 12), draw.integer(14, 18)
-    mean = _mean(_predict(student, network, samples), network)
-    network.kept(mean, samples)
+    seen = _predict(student, network, samples)
+    try:
+        kept = network.kept(_mean(seen, network), samples)
+    except expect.Failure as failure:
+        try:
+            network.kept(_std(seen, network), samples)
+        except expect.Failure:
+            raise failure from None
+        said = "the first result is not the mean, and the second is: mean_probs comes first, std_probs second"
+        raise expect.Failure("mean:exchanged", said) from None
+    # A right answer's samples are all the same for all 12 examples with (0.8^14 + 0.2^14)^12 < 1e-16 at most.
+    expect.that(
+        not bool(((kept == 0) | (kept == samples)).all()),
+        "mean:of_one",
+        "mean_probs is what a single sample gives, for each example: was one repeated, or is it a median and not a mean?",
+    )
 
 
 @check("mc_dropout_predict", points=3)
@@ -673,7 +687,8 @@ class Network:
         right, wide, got = spread * width, spread * (a - b).abs(), std.double()
         grids = {"n": right, "n-1": right * one_less}
         fits = {n: bool(((g.square() - got.square()).abs().amax(2).amin(0) <= 5e-6).all()) for n, g in grids.items()}
-        if bool((got >= 0).all()) and any(fits.values()):
+        # All zero would mean samples that are all the same, see `averages_probabilities`.
+        if bool((got >= 0).all()) and any(fits.values()) and bool((got > 1e-3).any()):
             return
         error = samples**0.5
         wrong = {
@@ -690,7 +705,7 @@ class Network:
             "standard_error": "is the standard error of the mean, smaller than the standard deviation by the root of n_samples",
             "of_logits": "is the standard deviation of the logits, not of the probabilities",
             "mean_deviation": "is the mean absolute deviation",
-        }.get(found.removesuffix("_n-1"), "is not the standard deviation of the samples' probabilities")
+        }.get(found := found.removesuffix("_n-1"), "is not the standard deviation of the samples' probabilities")
         raise expect.Failure(f"std:{found}", f"std_probs {said}")
 
     def _families(self, samples: int) -> dict[str, Callable[[float], Tensor]]:
@@ -706,6 +721,7 @@ class Network:
             "softmax_twice": lambda s: _between(_softmax(p), _softmax(q), s),
             "softmax_of_mean": lambda s: _softmax(_between(p, q, s)),
             "sum": lambda s: samples * _between(p, q, s),
+            "sigmoid": lambda s: _between(a.sigmoid(), b.sigmoid(), s),
         }
 
 
@@ -716,6 +732,7 @@ _SAID = {
     "geometric": "is the exponential of averaged log-probabilities, a geometric mean",
     "softmax_twice": "is as if the softmax were taken twice",
     "softmax_of_mean": "is the softmax of averaged probabilities, which sum to 1 already",
+    "sigmoid": "is an average of sigmoids: each class by itself, so that a row does not sum to 1",
     "sum": "is the sum over the samples, not their average",
     "batch_statistics": "was made with batch norm in training mode: it used the statistics of the batch",
 }

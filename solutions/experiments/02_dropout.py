@@ -202,6 +202,11 @@ def main() -> None:
             c: [a - b for a, b in zip(by[c], plain_first, strict=True)] for c in columns[1:]
         }
         print(row(kind, [shown(d, "+") for d in pairs.values()]))
+    differences = {
+        column: [a - b for a, b in zip(quality["MC mean"][column], plain_quality, strict=True)]
+        for column, plain_quality in quality["evaluation mode"].items()
+    }
+    quality["MC mean - evaluation mode, seed by seed"] = differences
     for title, table in (("mean confidence", confidence), ("on validation images", quality)):
         print(f"\n{title}\n")
         print(row("", list(next(iter(table.values())))))

@@ -1454,6 +1454,14 @@ def mc_with_softmax_over_the_batch(model: nn.Module, x: Tensor, n_samples: int) 
 
 
 @mistake("mc_dropout_predict")
+def mc_with_sigmoid(model: nn.Module, x: Tensor, n_samples: int) -> Any:
+    """A sigmoid is taken of each logit, so each class gets a probability as if the others did not exist, and a row does not sum to 1. The
+    classes exclude one another: what makes one probability distribution of K logits?
+    """
+    return _moments(_samples(model, x, n_samples).sigmoid())
+
+
+@mistake("mc_dropout_predict")
 def mc_summing(model: nn.Module, x: Tensor, n_samples: int) -> Any:
     """The probabilities of the samples are added up and not divided by their number: a row sums to n_samples, not to 1."""
     probs = _samples(model, x, n_samples).softmax(2)

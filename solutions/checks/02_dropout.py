@@ -135,7 +135,8 @@ def prediction_agrees_with_the_reference(student: Any, draw: Draw, reference: An
     parts = [draw.signed(count) for count in (97, 89, 83)]
     here = _here(on_a_cnn)
     for training in (False, True):
-        x, samples = draw.signed(draw.integer(5, 8), 2, 9, 7), draw.integer(2, 5)
+        # Examples, classes (5) and samples cannot be taken for each other.
+        x, samples = draw.signed(draw.integer(6, 8), 2, 9, 7), draw.integer(2, 4)
         seen = student.fixture(on_a_cnn)(
             expect.function(student.mc_dropout_predict), parts, x, samples, training
         )

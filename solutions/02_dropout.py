@@ -98,7 +98,7 @@ for name, scale in (("as they are", 1.0), ("divided by 0.75", 1 / 0.75)):
 # It is the loss without dropout plus an L2 penalty, with a strength of its own for each weight: weights of large inputs
 # pay more. Now let two inputs be copies of each other. The first term sees only $w_1 + w_2$; the second is smallest if
 # both are equal. Dropout spreads the work over all units that can do it, and no single unit becomes indispensable. (In a
-# deep network this is exact for no layer but remains a good picture.)
+# deep network the formula holds for no layer exactly; we take it as a picture.)
 #
 # **The gradient** goes the way the values went. With $\delta = \partial L/\partial z$,
 #
@@ -401,7 +401,7 @@ if ready(dropout, Dropout):
 # **What we measured.** The mean activation was 0.46 in evaluation and 0.46 in training, although the share of zeros had grown
 # from 68 % to 80 %: two thirds were zero before, for that is what a ReLU does. The logit's mean was 5.97 and 5.96, and 3.57
 # without the division (0.6 times 5.97 and a bias). The masks added a noise of 1.23 to the logit; the formula of section 2
-# says 1.19. Its mean is not the problem of dropout, then, and its noise is the purpose.
+# says 1.19. So the mean arrives as it should, and what dropout adds is noise.
 #
 # **Do units become sparse?** The paper (section 7.2) found that with dropout hidden activations become sparse: few units
 # respond strongly to an image, most hardly at all. We trained ten networks at each $p$ and looked at the hidden layer in
@@ -478,8 +478,8 @@ if ready(dropout, Dropout):
 
 # %% [markdown]
 # **What to see.** Each dot is one network. Read the panels from left to right: the gap, which dropout is supposed to
-# close; the loss, which says whether closing it was worth it; and the accuracy, which asks only for the right order of the
-# classes. They do not agree on the best $p$.
+# close; the loss, which says whether closing it was worth it; and the accuracy, which asks only which class comes
+# first. They do not agree on the best $p$.
 
 # %% tags=["nbval-ignore-output"]
 if ready(dropout, Dropout):
@@ -570,8 +570,8 @@ print(
 # $$p(y \mid x, D) \approx \int p(y \mid x, w)\, q(w)\, dw \approx \frac1T \sum_{t=1}^{T}
 #   \operatorname{softmax}\big(f_{\text{mask } t}(x)\big) .$$
 #
-# That is **MC dropout**: leave dropout on, predict $T$ times, average the *probabilities*. Averaging logits would be
-# $f(\mathbb E[z])$ again. If the samples of a probability have standard deviation $s$, the mean of $T$ of them is known to
+# That is **MC dropout**: leave dropout on, predict $T$ times, average the *probabilities*. Averaging the
+# logits instead would pull the average back inside of the softmax. If the samples of a probability have standard deviation $s$, the mean of $T$ of them is known to
 # $s/\sqrt T$, which for $s = 0.2$ and $T = 30$ is 0.04.
 #
 # **The trap.** "Leave dropout on" is often written as `model.train()`. That also puts batch norm in training mode: the
@@ -609,15 +609,15 @@ def mc_dropout_predict(model: nn.Module, x: Tensor, n_samples: int) -> tuple[Ten
         Neither carries a graph.
     """
     ### BEGIN SOLUTION
-    modes = {module: module.training for module in model.modules()}
-    for module in modes:
-        module.training = not isinstance(module, nn.modules.batchnorm._BatchNorm)
+    before = {m: m.training for m in model.modules()}
+    for m in before:
+        m.training = not isinstance(m, nn.modules.batchnorm._BatchNorm)
     try:
-        with torch.no_grad():
+        with torch.set_grad_enabled(False):
             probs = torch.stack([model(x).softmax(dim=1) for _ in range(n_samples)])
     finally:  # also if the model raises: it was lent to us
-        for module, was_training in modes.items():
-            module.training = was_training
+        for m, mode in before.items():
+            m.training = mode
     return probs.mean(dim=0), probs.std(dim=0, correction=0)
     ### END SOLUTION
 

@@ -892,10 +892,9 @@ def around_dropout(layer: Any, x: torch.Tensor, cotangent: torch.Tensor) -> dict
     names["dropout"] = doubles
     try:
         wanted = x.clone().requires_grad_()
-        output = layer(wanted)
-        gradient = (
-            torch.autograd.grad(output, wanted, cotangent, allow_unused=True)[0] if output.requires_grad else None
-        )
+        output, gradient = layer(wanted), None
+        if isinstance(output, torch.Tensor) and output.requires_grad:
+            (gradient,) = torch.autograd.grad(output, wanted, cotangent, allow_unused=True)
     finally:
         names["dropout"] = kept
     return {"asked": len(asked), "output": output, "gradient": gradient}

@@ -199,7 +199,7 @@ def test_defining_properties_weigh_most() -> None:
         assert graded <= totals[exercise] / 8
 
 
-COUNTING = {"channel_mask": 3, "SpatialDropout2d": 3}
+COUNTING = {"channel_mask": 3, "SpatialDropout2d": 3, "dropout": 3, "Dropout": 3, "mc_dropout_predict": 1}
 """How many checks of an exercise test counts of coins; of others none does."""
 
 

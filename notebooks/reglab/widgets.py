@@ -4,6 +4,7 @@ The picture is an ordinary output of the cell that the controls update. So where
 a notebook read on the web) the picture for the first settings is still there.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -112,3 +113,88 @@ def gap_explorer(runs: Mapping[float, Sequence[History]], name: str, first: floa
             picture.update(draw(slider.value))
 
     slider.observe(update, names="value")
+def unit_explorer(
+    units: Tensor,
+    drop: Mask,
+    readout: Callable[[Tensor], Tensor],
+    class_names: Sequence[str],
+    p: float = 0.4,
+) -> None:
+    """Explore a layer's units on and off: sliders for p and for how many of the busiest are off, a button for new masks.
+
+    Args:
+        units: the activations of one layer for one image, (U,).
+        drop: function of (x, p); it gets x of shape (1, U) and returns x with values dropped.
+        readout: what follows, from (1, U) to logits (1, K).
+        class_names: the names of the K classes.
+        p: the first drop rate.
+    """
+    from IPython.display import Image, display
+
+    busiest, columns = units.argsort(descending=True), math.ceil(len(units) ** 0.5)
+
+    def square(values: Tensor) -> Tensor:
+        """The units line by line, in a grid that is nearly square; NaN where there is none."""
+        missing = columns * math.ceil(len(values) / columns) - len(values)
+        return torch.cat([values, values.new_full((missing,), math.nan)]).view(-1, columns)
+
+    def draw(rate: float, off: int, seed: int) -> Any:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed)
+            left = units.clone()
+            left[busiest[:off]] = 0
+            after = drop(left.unsqueeze(0), rate).squeeze(0)
+            before_probs, after_probs = (readout(u.unsqueeze(0)).softmax(dim=1).squeeze(0) for u in (units, after))
+        figure, [[first, second, bars]] = plots.grid(1, 3, 9.6, 3.3)
+        # One scale for every p, so that units that did not change look so: room for what p = 1/2 makes of them.
+        top = 2 * max(float(units.max()), 1e-9)
+        for axis, values, title in ((first, units, "evaluation"), (second, after, "with units off")):
+            drawn = axis.imshow(square(values).cpu().numpy(), cmap=plots.MAPS, vmin=0, vmax=top)
+            axis.set_title(title, fontsize=9)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.grid(False)
+        figure.colorbar(drawn, ax=[first, second], label="activation", fraction=0.04, pad=0.02)
+        places = range(len(class_names))
+        for shift, probs, name, colour in (
+            (0.2, before_probs, "evaluation", plots.COLOURS[0]),
+            (-0.2, after_probs, "with units off", plots.COLOURS[1]),
+        ):
+            bars.barh([place + shift for place in places], probs.tolist(), 0.38, color=colour, label=name)
+        bars.set_yticks(list(places), list(class_names), fontsize=8)
+        bars.set(xlabel="probability", xlim=(0, 1))
+        bars.legend(fontsize=8, frameon=False)
+        active = units != 0
+        lost = int((active & (after == 0)).sum())
+        counts = f"{lost} of {int(active.sum())} active units off"
+        said = [f"{class_names[int(q.argmax())]} {float(q.max()):.2f}" for q in (before_probs, after_probs)]
+        figure.suptitle(f"p = {rate:.2f}: {counts}; {said[0]} in evaluation, now {said[1]}", fontsize=9.5)
+        alt = f"Units of a layer and class probabilities, p = {rate:.2f}: {counts}; {said[0]} in evaluation, now {said[1]}."
+        return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+
+    try:
+        import ipywidgets
+    except ImportError:
+        print("ipywidgets is not installed, so here is the picture without its sliders.")
+        display(draw(p, 0, 0))  # type: ignore[no-untyped-call]
+        return
+    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
+    most = int((units != 0).sum())
+    off = ipywidgets.IntSlider(value=0, min=0, max=most, description="busiest off", continuous_update=False)
+    again = ipywidgets.Button(description="new mask", icon="refresh")
+    display(ipywidgets.HBox([rate, off, again]))  # type: ignore[no-untyped-call]
+    picture: Any = display(draw(p, 0, 0), display_id=True)  # type: ignore[no-untyped-call]
+    seed = 0
+
+    def update(_change: object) -> None:
+        if picture is not None:
+            picture.update(draw(rate.value, off.value, seed))
+
+    def redraw(button: object) -> None:
+        nonlocal seed
+        seed += 1
+        update(button)
+
+    rate.observe(update, names="value")
+    off.observe(update, names="value")
+    again.on_click(redraw)

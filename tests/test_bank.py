@@ -145,6 +145,12 @@ RELATIVES = {
     # Both at once is what they are.
     "RescaledInEvaluationOnly": {"NoRescaling", "RescaledInEvaluation"},
     "TakesPForTheShareToKeep": {"KeepAndDropSwapped", "RescaledByP"},
+    "OneMaskForTheBatch": {"OneWeightMaskForTheBatch", "OneBiasMaskForTheBatch"},
+    "MasksOnActivations": {"MaskPerUnit", "BiasSharesAWeightsCoin"},
+    "ConvRescaledInEvaluationOnly": {"ConvNoRescaling", "ConvRescaledInEvaluation"},
+    "ConvTakesPForTheShareToKeep": {"ConvKeepAndDropSwapped", "ConvRescaledByP"},
+    "ConvOneMaskForTheBatch": {"ConvOneWeightMaskForTheBatch", "ConvOneBiasMaskForTheBatch"},
+    "ConvMasksOnActivations": {"ConvMaskPerUnit", "ConvBiasSharesAWeightsCoin"},
 }
 """What may be said of a mistake that is not in the bank, because it is as true of it."""
 
@@ -199,7 +205,10 @@ def test_defining_properties_weigh_most() -> None:
         assert graded <= totals[exercise] / 8
 
 
-COUNTING = {"channel_mask": 3, "SpatialDropout2d": 3}
+COUNTING = {
+    "channel_mask": 3, "SpatialDropout2d": 3,
+    "DropConnectLinear": 4, "drop_connect_inference": 3, "DropConnectConv2d": 4,
+}  # fmt: skip
 """How many checks of an exercise test counts of coins; of others none does."""
 
 

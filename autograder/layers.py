@@ -132,7 +132,7 @@ def kept_terms(y: Tensor, signs: Tensor, p: float) -> tuple[Tensor, float]:
     different terms are different then. No random number of the layer needs to be known, nor how it rescales.
 
     Args:
-        y: sums, of any shape; in float32, up to 16 terms are told apart with room to spare.
+        y: sums, of any shape; in float32, up to 14 terms are told apart with room to spare.
         signs: +1 or -1 for each sum and each term, (…, T) with y's shape before T.
         p: the drop probability, between 0 and 1, for the factors to be expected: 1 / (1 - p), and those of known mistakes.
 
@@ -144,11 +144,12 @@ def kept_terms(y: Tensor, signs: Tensor, p: float) -> tuple[Tensor, float]:
         Failure: `unreadable:terms`, if y is no such sum.
     """
     wide, count = y.to(torch.float64), signs.shape[-1]
-    keep = 1 - p
+    # Ten times what rounding to float32, of each term or of their sum, can amount to.
+    keep, slack = 1 - p, 2e-6 * 2**count
     # The right one first, then what known mistakes multiply by.
     for factor in (1 / keep, 1.0, 2.0, 1 / p, keep, p, 1 / keep**2, 1 / (1 + p), 1 + p):
         rest = (wide / factor).round()
-        if bool(((wide / factor - rest).abs() > 0.02).any()) or bool((rest.abs() >= 2**count).any()):
+        if bool(((wide / factor - rest).abs() > slack).any()) or bool((rest.abs() >= 2**count).any()):
             continue
         whole, kept = rest.to(torch.int64), []
         # Twice the right factor leaves whole numbers, too, but no odd one.
@@ -167,6 +168,4 @@ def kept_terms(y: Tensor, signs: Tensor, p: float) -> tuple[Tensor, float]:
 
 def varying_axes(kept: Tensor, letters: str) -> str:
     """Return the letters of the axes along which a table of decisions is not the same everywhere, in the order of the axes."""
-    return "".join(
-        letter for d, letter in enumerate(letters) if bool((kept != kept.narrow(d, 0, 1)).any())
-    )
+    return "".join(letter for d, letter in enumerate(letters) if bool((kept != kept.narrow(d, 0, 1)).any()))

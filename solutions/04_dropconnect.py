@@ -17,6 +17,7 @@ from torch.nn import functional
 from autograder import check, progress, ready
 from reglab.masking import masked
 
+
 # %% exercise="drop_connect_linear"
 def drop_connect_linear(
     x: Tensor, weight: Tensor, bias: Tensor, weight_mask: Tensor, bias_mask: Tensor
@@ -55,6 +56,7 @@ def drop_connect_linear(
 
 # %% check="drop_connect_linear"
 check(drop_connect_linear)
+
 
 # %% exercise="DropConnectLinear"
 class DropConnectLinear(nn.Module):
@@ -110,6 +112,7 @@ class DropConnectLinear(nn.Module):
 # %% check="DropConnectLinear"
 check(DropConnectLinear)
 
+
 # %% exercise="drop_connect_moments"
 def drop_connect_moments(
     x: Tensor, weight: Tensor, bias: Tensor, p: float
@@ -149,6 +152,7 @@ def drop_connect_moments(
 
 # %% check="drop_connect_moments"
 check(drop_connect_moments)
+
 
 # %% exercise="drop_connect_inference"
 def drop_connect_inference(
@@ -196,6 +200,7 @@ def drop_connect_inference(
 
 # %% check="drop_connect_inference"
 check(drop_connect_inference)
+
 
 # %% exercise="DropConnectConv2d"
 class DropConnectConv2d(nn.Module):

@@ -121,7 +121,7 @@ def layer_run(
     cotangent: torch.Tensor | None,
     times: int,
 ) -> dict[str, Any]:
-    """Make layers, set their parameters, which are found by shape, and call them on inputs, each in its mode (training or not)."""
+    """Make layers, set their parameters, found by shape, and call them on inputs, each in its mode (training or not)."""
     runs: list[Any] = []
     for _ in range(times):
         layer = build(*sizes, **options)
@@ -138,7 +138,7 @@ def layer_run(
                 fitting[0].copy_(value)
         outputs: list[Any] = []
         gradients: list[Any] = []
-        for x, training in zip(inputs, modes):
+        for x, training in zip(inputs, modes, strict=True):
             layer.train(training)
             entry = x.clone().requires_grad_(cotangent is not None)
             y = layer(entry)
@@ -146,8 +146,10 @@ def layer_run(
             if cotangent is not None:
                 tensors = [entry, *layer.parameters()]
                 reached = isinstance(y, torch.Tensor) and y.requires_grad and y.shape == cotangent.shape
-                found = torch.autograd.grad(y, tensors, cotangent, allow_unused=True) if reached else [None] * len(tensors)
-                by_shape = {tuple(t.shape): g for t, g in zip(tensors[1:], found[1:])}
+                found = (
+                    torch.autograd.grad(y, tensors, cotangent, allow_unused=True) if reached else [None] * len(tensors)
+                )
+                by_shape = {tuple(t.shape): g for t, g in zip(tensors[1:], found[1:], strict=True)}
                 gradients.append([found[0], *(by_shape.get(tuple(value.shape)) for value in values)])
         now = [next((p for p in layer.parameters() if tuple(p.shape) == tuple(value.shape)), None) for value in values]
         runs.append(
@@ -196,7 +198,7 @@ def inferred_by_name(
 
 # -- drop_connect_linear -------------------------------------------------------------------------------------------------
 
-N, O, I = 6, 5, 4
+N, O, I = 6, 5, 4  # noqa: E741
 """Sizes of which no two are equal: a transposed product fails, or gives another shape."""
 
 
@@ -308,11 +310,23 @@ def has_dropout_as_a_special_case(student: Any, draw: Draw) -> None:
     x, weight, bias, ones = draw.signed(N, I), draw.signed(O, I), draw.signed(O), torch.ones(N, O)
     inputs, outputs = _coins(draw, N, I), _coins(draw, N, O)
     on_inputs = expect.call(
-        student.drop_connect_linear, x, weight, bias, inputs.unsqueeze(1).repeat(1, O, 1), ones, what="drop_connect_linear"
+        student.drop_connect_linear,
+        x,
+        weight,
+        bias,
+        inputs.unsqueeze(1).repeat(1, O, 1),
+        ones,
+        what="drop_connect_linear",
     )
     _close(on_inputs, (inputs * x) @ weight.T + bias, "the output for a mask of the inputs", {}, "inputs")
     on_outputs = expect.call(
-        student.drop_connect_linear, x, weight, bias, outputs.unsqueeze(2).repeat(1, 1, I), outputs, what="drop_connect_linear"
+        student.drop_connect_linear,
+        x,
+        weight,
+        bias,
+        outputs.unsqueeze(2).repeat(1, 1, I),
+        outputs,
+        what="drop_connect_linear",
     )
     _close(on_outputs, outputs * (x @ weight.T + bias), "the output for a mask of the outputs", {}, "outputs")
 
@@ -340,7 +354,9 @@ def serves_single_examples_and_units(student: Any, draw: Draw) -> None:
     for examples, outputs, inputs in ((1, O, I), (N, 1, I), (N, O, 1), (1, 1, 1)):
         x, weight, bias = draw.signed(examples, inputs), draw.signed(outputs, inputs), draw.signed(outputs)
         weight_mask, bias_mask = _coins(draw, examples, outputs, inputs), _coins(draw, examples, outputs)
-        y = expect.call(student.drop_connect_linear, x, weight, bias, weight_mask, bias_mask, what="drop_connect_linear")
+        y = expect.call(
+            student.drop_connect_linear, x, weight, bias, weight_mask, bias_mask, what="drop_connect_linear"
+        )
         got = expect.tensor(y, f"the output for N = {examples}, O = {outputs}, I = {inputs}")
         expect.that(
             tuple(got.shape) == (examples, outputs),
@@ -372,7 +388,9 @@ def leaves_arguments_alone(student: Any, draw: Draw) -> None:
     except StudentError as error:
         if error.not_started:
             raise
-        raise Failure("signature:names", f"the arguments should be called as in the signature: {error.sentence()}") from None
+        raise Failure(
+            "signature:names", f"the arguments should be called as in the signature: {error.sentence()}"
+        ) from None
     again = function(x, weight, bias, weight_mask, bias_mask)
     expect.close(by_name, expect.tensor(again, "the output"), "the output of a second call", "repeats:drawn")
 
@@ -382,7 +400,7 @@ def leaves_arguments_alone(student: Any, draw: Draw) -> None:
 # 64 examples, 13 outputs, 11 inputs: 143 coins an example, each read off by itself. For independence: one coin for all
 # examples, outputs or inputs makes neighbours agree in all of 4576 pairs or so, where coins do in half to two thirds. Copies:
 # two calls one above the other are 128 * 143 coins, of which any two rows or columns are equal with 10153 * 0.68^128 < 4e-18.
-# That a right answer's coins fail to vary along an axis: all 64 examples agree in a coin with 0.8^64, in all of 143 with 1e-880.
+# That a right answer's coins fail to vary along an axis: all 64 agree in a coin with 0.8^64, in all of 143 with 1e-880.
 CODED = (64, 13, 11)
 
 # 160 * 190 = 30 400 coins. For p in [0.13, 0.17] their rate has a standard deviation of 0.0022 at most: rates within
@@ -396,7 +414,7 @@ FEW = (6, 8)
 
 @check("DropConnectLinear", points=8)
 def drops_single_connections(student: Any, draw: Draw) -> None:
-    """In training, each example loses connections of its own, each by a coin of its own: not units, and not the same for all."""
+    """In training, each example loses connections of its own, each by its own coin: not units, and not the same for all."""
     p, (n, o, i) = draw.probability(), CODED
     signs, values, x = _coded_linear(draw)
 
@@ -415,7 +433,7 @@ def masks_the_bias(student: Any, draw: Draw) -> None:
 
 @check("DropConnectLinear", points=2)
 def drops_a_share_p(student: Any, draw: Draw) -> None:
-    """A share p of the weights, and of the biases, is dropped, for a small p and for a large one, and half where p is not given."""
+    """A share p of the weights, and of the biases, is dropped, for small p and large, and half where p is not given."""
     _drops_a_share(student, draw, "DropConnectLinear")
 
 
@@ -488,7 +506,7 @@ def handles_p_of_zero_and_one(student: Any, draw: Draw) -> None:
 
 @check("DropConnectLinear", points=1)
 def refuses_p_outside_of_0_and_1(student: Any, draw: Draw) -> None:
-    """A p outside [0, 1] is a ValueError when the layer is made, which shows the value; p may be given third, without its name."""
+    """A p outside [0, 1] is a ValueError when the layer is made, which shows the value; p may come third, without its name."""
     _refuses(student, draw, "DropConnectLinear", [4, 7])
     values, x = [draw.signed(7, 4), draw.signed(7)], draw.signed(3, 4)
     _run(student, "DropConnectLinear", [4, 7], {"p": 0.25}, values, [x])
@@ -579,7 +597,7 @@ def variance_adds_up_squares(student: Any, draw: Draw) -> None:
 
 @check("drop_connect_moments", points=2)
 def moments_are_those_of_all_masks(student: Any, draw: Draw) -> None:
-    """For one unit with three inputs and a bias, they are mean and variance over all 16 masks, weighted by their probabilities."""
+    """For one unit with three inputs and a bias, they are mean and variance over all 16 masks, by their probabilities."""
     p, x, weight, bias = draw.probability(0.5, 0.8), draw.signed(2, 3), draw.signed(1, 3), draw.signed(1)
     mean, variance = _moments(student, x, weight, bias, p)
     terms = torch.cat([x * weight, bias.expand(2, 1)], dim=1).double()
@@ -588,7 +606,13 @@ def moments_are_those_of_all_masks(student: Any, draw: Draw) -> None:
     sums = terms @ masks.T / (1 - p)
     first = (sums * chances).sum(1, keepdim=True)
     second = ((sums - first).square() * chances).sum(1, keepdim=True)
-    _close(mean, first.float(), "the mean", {"1-p": (first * (1 - p)).float(), "1/(1-p)": (first / (1 - p)).float()}, "mean")
+    _close(
+        mean,
+        first.float(),
+        "the mean",
+        {"1-p": (first * (1 - p)).float(), "1/(1-p)": (first / (1 - p)).float()},
+        "mean",
+    )
     _close(variance, second.float(), "the variance", {"deviation": second.sqrt().float()}, "variance")
 
 
@@ -620,7 +644,9 @@ def moments_keep_shapes_and_arguments(student: Any, draw: Draw) -> None:
         for name, before, after in zip(("x", "weight", "bias"), arguments, seen.arguments, strict=False):
             expect.unchanged(before, after, name)
         again, _ = _pair(function(*arguments, p))
-        expect.that(bool((again == mean).all()), "repeats:drawn", "a second call gave another mean: nothing is to be drawn here")
+        expect.that(
+            bool((again == mean).all()), "repeats:drawn", "a second call gave another mean: nothing is to be drawn here"
+        )
 
 
 @check("drop_connect_moments", points=1)
@@ -771,7 +797,9 @@ def samples_are_drawn_afresh(student: Any, draw: Draw) -> None:
     same = bool((first == second).all())
     still = same and bool(((first - functional.linear(x, weight, bias)).abs() < 1e-5).all())
     expect.that(
-        not same, "stale:no_noise" if still else "stale:repeated", "two calls gave the very same result: no new samples were drawn"
+        not same,
+        "stale:no_noise" if still else "stale:repeated",
+        "two calls gave the very same result: no new samples were drawn",
     )
     layers.does_not_seed(
         student, draw.student_seed, lambda: _inferred(student, x, weight, bias, p, "same", 0.0, 5, shape=(N, O))
@@ -782,7 +810,11 @@ def samples_are_drawn_afresh(student: Any, draw: Draw) -> None:
 def serves_any_activation_and_size(student: Any, draw: Draw) -> None:
     """The result is (N, O) in the dtype of x, for one sample, example, unit or input; a module may be the activation."""
     p = draw.probability()
-    for (n, o, i, count), dtype in (((1, 3, 2, 4), torch.float32), ((3, 1, 2, 1), torch.float64), ((2, 3, 1, 3), torch.float32)):
+    for (n, o, i, count), dtype in (
+        ((1, 3, 2, 4), torch.float32),
+        ((3, 1, 2, 1), torch.float64),
+        ((2, 3, 1, 3), torch.float32),
+    ):
         x, weight, bias = (draw.signed(*shape, dtype=dtype) for shape in ((n, i), (o, i), (o,)))
         (y,) = _inferred(student, x, weight, bias, p, "module", 0.0, count)
         expect.that(
@@ -799,7 +831,9 @@ def serves_any_activation_and_size(student: Any, draw: Draw) -> None:
     except StudentError as error:
         if error.not_started:
             raise
-        raise Failure("signature:names", f"the arguments should be called as in the signature: {error.sentence()}") from None
+        raise Failure(
+            "signature:names", f"the arguments should be called as in the signature: {error.sentence()}"
+        ) from None
 
 
 @check("drop_connect_inference", points=1)
@@ -831,7 +865,7 @@ MANY = (64, 7, 3, 2)
 @check("DropConnectConv2d", points=8)
 def drops_single_kernel_weights(student: Any, draw: Draw) -> None:
     """In training, each example is convolved with kernels of its own, from which single weights are missing, at all pixels."""
-    p, (n, o, c, k) = draw.probability(), KERNELS
+    p, (_, o, c, k) = draw.probability(), KERNELS
     signs, values, x = _coded_conv(draw, KERNELS, IMAGE)
 
     def kept(calls: int) -> list[Tensor]:
@@ -850,7 +884,7 @@ def masks_the_bias_of_each_map(student: Any, draw: Draw) -> None:
 
 @check("DropConnectConv2d", points=2)
 def drops_a_share_p_of_the_kernels(student: Any, draw: Draw) -> None:
-    """A share p of the weights, and of the biases, is dropped, for a small p and for a large one, and half where p is not given."""
+    """A share p of the weights, and of the biases, is dropped, for small p and large, and half where p is not given."""
     _drops_a_share(student, draw, "DropConnectConv2d")
 
 
@@ -892,7 +926,11 @@ def is_a_convolution_in_evaluation(student: Any, draw: Draw) -> None:
 @check("DropConnectConv2d", points=2)
 def pads_in_both_modes(student: Any, draw: Draw) -> None:
     """`padding` puts zeros around the maps, in training and in evaluation, for kernels of several sizes."""
-    for (n, o, c, k), padding, image in (((5, 4, 1, 3), 2, (4, 6)), ((4, 5, 3, 2), 1, (5, 3)), ((3, 5, 4, 1), 1, (2, 4))):
+    for (n, o, c, k), padding, image in (
+        ((5, 4, 1, 3), 2, (4, 6)),
+        ((4, 5, 3, 2), 1, (5, 3)),
+        ((3, 5, 4, 1), 1, (2, 4)),
+    ):
         p = draw.probability()
         signs, (weight, bias), x = _coded_conv(draw, (n, o, c, k), image)
         options = {"p": p, "padding": padding}
@@ -941,11 +979,9 @@ def passes_gradients_along_kept_kernel_weights(student: Any, draw: Draw) -> None
 
 @check("DropConnectConv2d", points=1)
 def leaves_no_trace_either(student: Any, draw: Draw) -> None:
-    """Parameters are a weight (O, C, k, k) and a bias (O,), which no call changes; nothing else is stored; the dtype is kept."""
+    """Parameters are a weight (O, C, k, k) and a bias (O,), which no call changes; nothing else is stored; dtypes stay."""
     n, o, c, k, p = 3, 5, 2, 3, draw.probability()
-    _leaves_no_trace(
-        student, draw, "DropConnectConv2d", [c, o, k], ((o, c, k, k), (o,)), (n, c, 4, 6), (n, o, 2, 4), p
-    )
+    _leaves_no_trace(student, draw, "DropConnectConv2d", [c, o, k], ((o, c, k, k), (o,)), (n, c, 4, 6), (n, o, 2, 4), p)
 
 
 @check("DropConnectConv2d", points=1)
@@ -988,7 +1024,14 @@ def _run(
     build = expect.function(getattr(student, name), name)
     try:
         answer = student.fixture(layer_run)(
-            build, list(sizes), dict(options), list(values), list(inputs), list(modes or [True] * len(inputs)), cotangent, times
+            build,
+            list(sizes),
+            dict(options),
+            list(values),
+            list(inputs),
+            list(modes or [True] * len(inputs)),
+            cotangent,
+            times,
         )
     except StudentError as error:
         p = options.get("p")
@@ -1002,7 +1045,9 @@ def _run(
     if "problem" in answer:
         wanted = " and ".join(str(tuple(v.shape)) for v in values)
         shapes = answer.get("shapes")
-        had = [tuple(s) for s in shapes] if isinstance(shapes, list) and all(isinstance(s, list) for s in shapes) else []
+        had = (
+            [tuple(s) for s in shapes] if isinstance(shapes, list) and all(isinstance(s, list) for s in shapes) else []
+        )
         weight, bias = (had.count(tuple(v.shape)) == 1 for v in values)
         o, i, *rest = values[0].shape
         code = "none" if not had else "bias" if weight and not bias else "frozen" if weight else "weight"
@@ -1106,10 +1151,14 @@ def _bias_has_coins_of_its_own(student: Any, draw: Draw, name: str) -> None:
         (more,) = _run(student, name, sizes, {"p": p}, [weight, bias], [0 * sign] * 64)
         seen = {bool((_table(y, n, o, name) == 0).all()) for y in more["outputs"]} | {bool(zero.all())}
         if len(seen) > 1:
-            raise Failure("bias:one", "the bias of all examples and outputs is either there or not: one coin decides over all")
+            raise Failure(
+                "bias:one", "the bias of all examples and outputs is either there or not: one coin decides over all"
+            )
         if zero.all():
             raise Failure("bias:absent", "for x = 0 the output is 0 everywhere: what became of the bias?")
-        raise Failure("bias:unmasked", "the bias is never dropped: it is a connection like the others, to an input that is 1")
+        raise Failure(
+            "bias:unmasked", "the bias is never dropped: it is a connection like the others, to an input that is 1"
+        )
     seen_axes = layers.varying_axes(zero, "NO")
     if seen_axes != "NO":
         said = "the same for every example" if seen_axes == "O" else "the same for every output"
@@ -1135,7 +1184,11 @@ def _drops_a_share(student: Any, draw: Draw, name: str) -> None:
     alarm, p, large = FALSE_ALARM / 8, draw.probability(*SMALL), draw.probability(0.6, 0.8)
     sizes, weight, rest = _simple(name, o, draw)
     x, zeros, bias = draw.signed(n, *rest), torch.zeros(n, *rest), draw.signed(o)
-    for options, asked, family in (({"p": p}, p, "rate"), ({"p": large}, large, "rate_large"), ({}, 0.5, "rate_by_default")):
+    for options, asked, family in (
+        ({"p": p}, p, "rate"),
+        ({"p": large}, large, "rate_large"),
+        ({}, 0.5, "rate_by_default"),
+    ):
         for part, values, entry in (("weights", [weight, 0 * bias], x), ("bias", [weight, bias], zeros)):
             (run,) = _run(student, name, sizes, options, values, [entry])
             y = _table(run["outputs"][0], n, o, name)
@@ -1195,11 +1248,15 @@ def _evaluates(
     (run,) = _run(student, name, sizes, {"p": p}, values, [x] * 14, modes)
     first, second = (_shaped(y, shape) for y in run["outputs"][:2])
     expect.that(
-        bool((first == second).all()), "eval:random", "in evaluation mode two calls on the same input gave different outputs"
+        bool((first == second).all()),
+        "eval:random",
+        "in evaluation mode two calls on the same input gave different outputs",
     )
     _close(first, right, "the output in evaluation mode", wrong, "eval")
     (certain,) = _run(student, name, sizes, {"p": 1.0}, values, [x], [False])
-    _close(certain["outputs"][0], right, "the output in evaluation mode at p = 1", {"zero": torch.zeros(shape)}, "eval_p1")
+    _close(
+        certain["outputs"][0], right, "the output in evaluation mode at p = 1", {"zero": torch.zeros(shape)}, "eval_p1"
+    )
     outputs = [expect.tensor(y, "the output", shape=shape) for y in run["outputs"][2:]]
     expect.that(
         any(bool(((y - right).abs() > 1e-4).any()) for y in outputs),
@@ -1230,9 +1287,13 @@ def _leaves_no_trace(
                 f"the call changed the {what} itself: what is dropped for one example should be there for the next",
             )  # fmt: skip
         stored = [s for s in run["parameters"] if tuple(s) not in shapes]
-        expect.that(not stored, "state:parameters", f"there are other parameters than weight and bias: of shapes {stored}")
+        expect.that(
+            not stored, "state:parameters", f"there are other parameters than weight and bias: of shapes {stored}"
+        )
         large = [b for b in run["buffers"] if not isinstance(b, int) or b > 1]
-        expect.that(not large, "state:buffers", "a buffer of more than one number is kept, and would be saved with the model")
+        expect.that(
+            not large, "state:buffers", "a buffer of more than one number is kept, and would be saved with the model"
+        )
     layer = expect.made(_sized(student, getattr(student, name), *sizes), p=p, what=name)
     seen = student.observe(layer, x := draw.signed(*x_shape))
     expect.unchanged(x, seen.arguments[0])
@@ -1269,9 +1330,20 @@ def _refuses_one_too(build: Remote, p: float, what: str, **options: Any) -> None
     """Expect a ValueError for p outside [0, 1), and none inside."""
     build(p=p, **options)
     accepted = {}
-    for bad, shown in ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (1.0, (1.0,)), (1, (1,))):
+    for bad, shown in (
+        (-p, ()),
+        (-0.001, ()),
+        (1.001, ()),
+        (1 + p, ()),
+        (-0.5, (-0.5,)),
+        (1.5, (1.5,)),
+        (1.0, (1.0,)),
+        (1, (1,)),
+    ):
         try:
-            expect.raises("ValueError", build, p=bad, mentions=shown, what=f"{what} with p = {bad:g}", code="p_refused", **options)
+            expect.raises(
+                "ValueError", build, p=bad, mentions=shown, what=f"{what} with p = {bad:g}", code="p_refused", **options
+            )
         except Failure as failure:
             if failure.code != "p_refused:nothing":
                 if accepted:
@@ -1281,7 +1353,9 @@ def _refuses_one_too(build: Remote, p: float, what: str, **options: Any) -> None
             accepted["negative" if bad < 0 else "above_1" if bad > 1 else "one"] = failure
     if accepted:
         names = sorted(accepted)
-        raise Failure("p_accepted:" + ("all" if len(names) == 3 else "+".join(names)), next(iter(accepted.values())).message)
+        raise Failure(
+            "p_accepted:" + ("all" if len(names) == 3 else "+".join(names)), next(iter(accepted.values())).message
+        )
 
 
 def _gradients(
@@ -1317,9 +1391,7 @@ def _shaped(y: Any, shape: Sequence[int]) -> Tensor:
     return expect.tensor(y, "the output", shape=shape)
 
 
-def _close(
-    actual: Any, expected: Tensor, what: str, candidates: Mapping[str, Tensor], code: str = "value"
-) -> None:
+def _close(actual: Any, expected: Tensor, what: str, candidates: Mapping[str, Tensor], code: str = "value") -> None:
     expect.close(actual, expected, what, code, 1e-5, 1e-5, candidates)
 
 
@@ -1383,5 +1455,3 @@ def _misplaced(y: Tensor, mean: Tensor, bias: Tensor, variance: Tensor, count: i
         return min(found, key=lambda name: abs(math.log(scaled[name])))
     square = float(((y - mean).square() / (variance / count)).mean())
     return "wide" if square > 1 else "narrow"
-
-

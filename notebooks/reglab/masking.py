@@ -16,7 +16,7 @@ class _Masked(torch.autograd.Function):
         return keep.to(weight.dtype, copy=True).mul_(weight)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (keep,) = ctx.saved_tensors
         return keep.to(gradients[0].dtype, copy=True).mul_(gradients[0]).sum(dim=0), None
@@ -38,5 +38,5 @@ def masked(weight: Tensor, keep: Tensor) -> Tensor:
     """
     if keep.shape[1:] != weight.shape:
         raise ValueError(f"a mask of shape (N, *{tuple(weight.shape)}) is needed, got {tuple(keep.shape)}")
-    product: Tensor = _Masked.apply(weight, keep)
+    product: Tensor = _Masked.apply(weight, keep)  # type: ignore[no-untyped-call]
     return product

@@ -164,7 +164,7 @@ def bias_mask_without_the_bias(
 def mask_without_the_weights(
     x: Tensor, weight: Tensor, bias: Tensor, weight_mask: Tensor, bias_mask: Tensor
 ) -> Tensor:
-    """x is multiplied by the masks alone, and the weights play no part. The mask says which weights are there; their values
+    """The input is multiplied by the masks alone, and the weights play no part. The mask says which weights are there; their values
     still count.
     """
     return torch.einsum("noi,ni->no", weight_mask, x) + 0 * weight.sum() + bias_mask * bias
@@ -1326,7 +1326,9 @@ class AroundALinear(nn.Module):
         if not self.training or self.p == 0:
             return self.linear(x)
         keep = 1 - self.p
-        weight_mask = torch.empty(len(x), *self.linear.weight.shape, dtype=x.dtype).bernoulli_(keep)
+        weight_mask = torch.empty(len(x), *self.linear.weight.shape, dtype=x.dtype).bernoulli_(
+            keep
+        )
         bias_mask = torch.empty(len(x), len(self.linear.bias), dtype=x.dtype).bernoulli_(keep)
         scale = 1 / keep if keep else 0.0
         return scale * by_batched_columns(
@@ -1479,8 +1481,8 @@ def square_of_the_product(
 def variance_of_masks_that_are_not_rescaled(
     x: Tensor, weight: Tensor, bias: Tensor, p: float
 ) -> tuple[Tensor, Tensor]:
-    """p (1 - p) is the variance of a coin that is 0 or 1. These coins are divided by 1 - p, and dividing by a number divides the
-    variance by its square: what is left?
+    """The factor is p (1 - p), the variance of a coin that is 0 or 1. These coins are divided by 1 - p, and dividing by a number
+    divides the variance by its square: what is left?
     """
     mean, variance = _moments(x, weight, bias, p)
     return mean, variance * (1 - p) ** 2
@@ -1552,9 +1554,7 @@ def variance_by_the_share_kept(
 
 
 @mistake("drop_connect_moments")
-def factor_squared(
-    x: Tensor, weight: Tensor, bias: Tensor, p: float
-) -> tuple[Tensor, Tensor]:
+def factor_squared(x: Tensor, weight: Tensor, bias: Tensor, p: float) -> tuple[Tensor, Tensor]:
     """The factor p / (1 - p) is squared together with the weights. It is a variance already, the one of a rescaled coin, and
     belongs to the squares as it is.
     """
@@ -1784,10 +1784,8 @@ def moments_for_any_p(
 
 
 @mistake("drop_connect_moments")
-def moments_at_one(
-    x: Tensor, weight: Tensor, bias: Tensor, p: float
-) -> tuple[Tensor, Tensor]:
-    """p = 1 is not refused by a ValueError. Nothing can be rescaled when nothing is kept, so the moments do not exist: [0, 1) does
+def moments_at_one(x: Tensor, weight: Tensor, bias: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """The value p = 1 is not refused by a ValueError. Nothing can be rescaled when nothing is kept, so the moments do not exist: [0, 1) does
     not contain its right end.
     """
     if not 0 <= p <= 1:
@@ -1823,7 +1821,7 @@ def moments_refused_by_assert(
 def moments_refused_at_zero(
     x: Tensor, weight: Tensor, bias: Tensor, p: float
 ) -> tuple[Tensor, Tensor]:
-    """p = 0 is refused. It is a valid choice, at the edge of [0, 1): nothing is dropped, and the variance is 0."""
+    """The value p = 0 is refused. It is a valid choice, at the edge of [0, 1): nothing is dropped, and the variance is 0."""
     if not 0 < p < 1:
         raise ValueError(f"p must lie in (0, 1), got {p}")
     return _moments(x, weight, bias, p)
@@ -1833,7 +1831,7 @@ def moments_refused_at_zero(
 def squares_in_place(
     x: Tensor, weight: Tensor, bias: Tensor, p: float
 ) -> tuple[Tensor, Tensor]:
-    """x is squared in place: `square_`, `pow_` and `*=` write into the caller's tensor, and whoever uses it next finds squares.
+    """The input is squared in place: `square_`, `pow_` and `*=` write into the caller's tensor, and whoever uses it next finds squares.
     Leave out the underscore.
     """
     _check(p)
@@ -1869,15 +1867,15 @@ def moments_by_einsum(
 ) -> tuple[Tensor, Tensor]:
     if not (p >= 0 and p < 1):
         raise ValueError(p)
-    terms = torch.cat([torch.einsum("ni,oi->noi", x, weight), bias.expand(len(x), -1)[..., None]], 2)
+    terms = torch.cat(
+        [torch.einsum("ni,oi->noi", x, weight), bias.expand(len(x), -1)[..., None]], 2
+    )
     keep = 1 - p
     return terms.sum(dim=2), terms.pow(2).sum(dim=2) * (p * keep) / keep**2
 
 
 @right("drop_connect_moments")
-def moments_by_loops(
-    x: Tensor, weight: Tensor, bias: Tensor, p: float
-) -> list[Tensor]:
+def moments_by_loops(x: Tensor, weight: Tensor, bias: Tensor, p: float) -> list[Tensor]:
     if p not in (0,) and not 0 < p < 1:
         raise ValueError(f"bad p: {p!r}")
     mean, variance = x.new_zeros(len(x), len(weight)), x.new_zeros(len(x), len(weight))
@@ -2117,7 +2115,9 @@ def activation_applied_twice(
     """The activation is applied to each sample, and once more to their average. Once is enough: the average of activations is the
     result.
     """
-    return activation(activation(_samples(*_moments(x, weight, bias, p), n_samples)).mean(dim=0))
+    return activation(
+        activation(_samples(*_moments(x, weight, bias, p), n_samples)).mean(dim=0)
+    )
 
 
 @mistake("drop_connect_inference")
@@ -2239,7 +2239,7 @@ def infers_for_any_p(
 def infers_at_one(
     x: Tensor, weight: Tensor, bias: Tensor, p: float, activation: Any, n_samples: int
 ) -> Any:
-    """p = 1 is accepted. Nothing can be rescaled when nothing is kept: [0, 1) does not contain its right end, so that is a
+    """The value p = 1 is accepted. Nothing can be rescaled when nothing is kept: [0, 1) does not contain its right end, so that is a
     ValueError too.
     """
     mean, variance = _moments(x, weight, bias, p if p != 1 else 0.0)
@@ -2479,7 +2479,9 @@ class ConvKernelsForEachPatch(_Conv):
         k = self.weight.shape[-1]
         y = self.plain(x)
         patches = functional.unfold(x, k, padding=self.padding).transpose(1, 2)  # (N, L, C·k·k)
-        masks = (torch.rand(*patches.shape[:2], *self.weight.flatten(1).shape) >= self.p).to(x.dtype)
+        masks = (torch.rand(*patches.shape[:2], *self.weight.flatten(1).shape) >= self.p).to(
+            x.dtype
+        )
         sums = torch.einsum("nlok,ok,nlk->nol", masks, self.weight.flatten(1), patches)
         return sums.view(y.shape) + (bias_mask * self.bias).view(n, o, 1, 1)
 
@@ -2595,9 +2597,7 @@ class ConvByALoop(nn.Module):
             weight, bias = (
                 t * (torch.rand(t.shape) >= self.p) for t in (self.conv.weight, self.conv.bias)
             )
-            maps.append(
-                functional.conv2d(image[None], weight, bias, padding=self.conv.padding)
-            )
+            maps.append(functional.conv2d(image[None], weight, bias, padding=self.conv.padding))
         y = torch.cat(maps)
         return y / (1 - self.p) if self.p < 1 else y
 
@@ -2627,8 +2627,12 @@ class ConvByUnfolding(nn.Module):
         if self.training and self.p > 0:
             keep = 1 - self.p
             factor = 1 / keep if keep else 0.0
-            weights = weights * torch.bernoulli(torch.full(weights.shape, keep)).to(x.dtype) * factor
-            biases = biases * torch.bernoulli(torch.full(biases.shape, keep)).to(x.dtype) * factor
+            weights = (
+                weights * torch.bernoulli(torch.full(weights.shape, keep)).to(x.dtype) * factor
+            )
+            biases = (
+                biases * torch.bernoulli(torch.full(biases.shape, keep)).to(x.dtype) * factor
+            )
         return (weights @ columns + biases[:, :, None]).view(n, o, height, width)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autograder import check, progress, ready
-from reglab.masking import masked
+from reglab.masking import multiply_into
 
 
 # %% exercise="drop_connect_linear"
@@ -96,13 +96,14 @@ class DropConnectLinear(nn.Module):
         if not self.training or self.p == 0:
             return self.linear(x)
         weight, bias = self.linear.weight, self.linear.bias
-        keep_weight = torch.rand(len(x), *weight.shape, device=x.device) >= self.p
-        keep_bias = torch.rand(len(x), *bias.shape, device=x.device) >= self.p
         scale = 1 / (1 - self.p) if self.p < 1 else 0.0  # 0/0 would be NaN
-        # As drop_connect_linear, but holding (N, O, I) floats only once: see the section on cost.
-        thinned = masked(weight * scale, keep_weight)
+        # Zeros and ones, in the memory of the random numbers that they come from.
+        weight_mask = torch.rand(len(x), *weight.shape, device=x.device).ge_(self.p)
+        bias_mask = torch.rand(len(x), *bias.shape, device=x.device).ge_(self.p)
+        # As drop_connect_linear, with one tensor (N, O, I) instead of two: see "What it costs".
+        thinned = multiply_into(weight_mask.to(x.dtype), weight * scale)
         y = torch.bmm(x.unsqueeze(1), thinned.transpose(1, 2)).squeeze(1)
-        return y + keep_bias * (bias * scale)
+        return y + bias_mask.to(x.dtype) * (bias * scale)
         ### END SOLUTION
 
 
@@ -251,14 +252,14 @@ class DropConnectConv2d(nn.Module):
             return self.conv(x)
         n, weight, bias = len(x), self.conv.weight, self.conv.bias
         scale = 1 / (1 - self.p) if self.p < 1 else 0.0
-        keep_weight = torch.rand(n, *weight.shape, device=x.device) >= self.p
-        keep_bias = torch.rand(n, *bias.shape, device=x.device) >= self.p
-        kernels = masked(weight * scale, keep_weight).flatten(0, 1)  # (N · O, C, k, k)
+        weight_mask = torch.rand(n, *weight.shape, device=x.device).ge_(self.p).to(x.dtype)
+        bias_mask = torch.rand(n, *bias.shape, device=x.device).ge_(self.p).to(x.dtype)
+        kernels = multiply_into(weight_mask, weight * scale).flatten(0, 1)  # (N · O, C, k, k)
         # A group is an example: its C channels meet its own O kernels and no others.
         side_by_side, padding = x.flatten(0, 1).unsqueeze(0), self.conv.padding
         maps = functional.conv2d(side_by_side, kernels, padding=padding, groups=n)
         y = maps.squeeze(0).unflatten(0, (n, len(bias)))
-        return y + (keep_bias * (bias * scale))[:, :, None, None]
+        return y + (bias_mask * (bias * scale))[:, :, None, None]
         ### END SOLUTION
 
 

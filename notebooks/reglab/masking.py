@@ -1,4 +1,4 @@
-"""Multiplying one weight by many masks, without holding more of it than needed."""
+"""Multiplying one weight by many masks, in little time and memory."""
 
 from typing import Any
 
@@ -7,36 +7,39 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-class _Masked(torch.autograd.Function):
-    """`weight * keep`, of which the backward pass needs the mask alone, at one byte a coin."""
+class _MultiplyInto(torch.autograd.Function):
+    """`mask * weight`, of which the backward pass needs nothing but the mask, at one byte a coin."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, keep: Tensor) -> Tensor:
-        ctx.save_for_backward(keep)
-        return keep.to(weight.dtype, copy=True).mul_(weight)
+    def forward(ctx: Any, mask: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(mask.bool())
+        ctx.mark_dirty(mask)
+        return mask.mul_(weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (keep,) = ctx.saved_tensors
-        return keep.to(gradients[0].dtype, copy=True).mul_(gradients[0]).sum(dim=0), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (kept,) = ctx.saved_tensors
+        return None, kept.to(gradients[0].dtype).mul_(gradients[0]).sum(dim=0)
 
 
-def masked(weight: Tensor, keep: Tensor) -> Tensor:
-    """Multiply a weight by a mask for each example: `weight * keep`, in less time and memory.
+def multiply_into(mask: Tensor, weight: Tensor) -> Tensor:
+    """Multiply a weight by a mask for each example: `mask * weight`, written into the mask's own memory.
 
-    A plain product of a float and a bool tensor converts each value on its own, which on a CPU takes as long as drawing the
-    mask; converting the mask first is fast, but then autograd keeps it beside the product. Here the mask is converted into
-    the tensor in which the product is then made, and only the bool mask is kept.
+    A plain product is a second tensor of the size of all masks, and autograd keeps the first one beside it. Here the product
+    takes the mask's place, and autograd keeps a copy of the mask as bool, a quarter of the size.
 
     Args:
-        weight: of any shape; gradients reach it.
-        keep: bool, (N, *weight.shape).
+        mask: zeros and ones in the dtype of `weight`, (N, *weight.shape). It is overwritten: do not use it afterwards.
+        weight: of any shape; gradients reach it, and not the mask.
 
     Returns:
-        (N, *weight.shape), in the dtype of `weight`.
+        The product, (N, *weight.shape).
     """
-    if keep.shape[1:] != weight.shape:
-        raise ValueError(f"a mask of shape (N, *{tuple(weight.shape)}) is needed, got {tuple(keep.shape)}")
-    product: Tensor = _Masked.apply(weight, keep)  # type: ignore[no-untyped-call]
+    if mask.shape[1:] != weight.shape or mask.dtype != weight.dtype:
+        raise ValueError(
+            f"a mask of shape (N, *{tuple(weight.shape)}) and dtype {weight.dtype} is needed, got {tuple(mask.shape)} and "
+            f"{mask.dtype}"
+        )
+    product: Tensor = _MultiplyInto.apply(mask, weight)  # type: ignore[no-untyped-call]
     return product

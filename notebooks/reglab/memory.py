@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -23,8 +22,8 @@ class LiveTensors(TorchDispatchMode):
     """
 
     def __init__(self, measure: Callable[[Tensor], int] | None = None) -> None:
-        super().__init__()
-        self.peak = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak: int = 0
         self._measure = measure or (lambda tensor: tensor.untyped_storage().nbytes())
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
         self._before: set[int] = set()
@@ -46,7 +45,8 @@ class LiveTensors(TorchDispatchMode):
 
 def peak_bytes(function: Callable[[], object]) -> int:
     """The most bytes that tensors made by `function` take at one time, its result among them."""
-    with LiveTensors() as seen:
+    seen = LiveTensors()
+    with seen:
         result = function()
     del result
     return seen.peak

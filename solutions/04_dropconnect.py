@@ -359,7 +359,19 @@ check(drop_connect_moments)
 
 # %% [markdown]
 # Is the normal distribution a good stand-in? Two units, one with 3 inputs and one with 288, random weights, $p = 0.5$:
-# what comes of 20 000 masks, beside the normal density with the moments you computed.
+# what comes of 20 000 masks, beside the normal density with the moments you computed. (The bias is 0.)
+
+# %%
+q5 = predict(
+    "How will the unit with 3 inputs look, over its masks?",
+    [
+        "nearly normal",
+        "a few separate values",
+        "normal, but cut off at 0",
+        "flat between two ends",
+    ],
+    mine=None,
+)
 
 # %%
 if ready(drop_connect_linear, drop_connect_moments):
@@ -395,6 +407,9 @@ if ready(drop_connect_linear, drop_connect_moments):
         figure,
         "Two histograms of a pre-activation over masks with the normal density of the same moments: a few separate spikes "
         "for 3 inputs, a good fit for 288.",
+    )
+    q5.compare(
+        "b", "Three coins have eight outcomes; 288 have more than the universe has atoms."
     )
 
 # %% [markdown]
@@ -648,7 +663,7 @@ def ways(
     n: int, inputs: int = 288, outputs: int = 64, p: float = 0.5
 ) -> dict[str, Callable[[], object]]:
     """Six forward passes of one layer in training mode."""
-    x, plain = torch.randn(n, inputs), nn.Linear(inputs, outputs)
+    x, plain = torch.randn(n, inputs, requires_grad=True), nn.Linear(inputs, outputs)
     weight, bias = plain.weight, plain.bias
     layer = DropConnectLinear(inputs, outputs, p)
 
@@ -701,14 +716,13 @@ if ready(drop_connect_linear, DropConnectLinear, drop_connect_moments):
 
 # %% [markdown]
 # **What to see.** Two lines lie on the floor, and the others rise with $N$: it is the masks that cost, not the arithmetic.
-# In our run DropConnect took 10 ms where a linear layer with dropout took 0.1 ms: 1.2 million coins instead of four thousand.
-# Most of your layer's time goes into drawing them (in ours over four fifths: time `torch.rand(64, 64, 288)` alone). So
-# cleverness elsewhere gains little: plain masks took 15 ms, `vmap` 14 ms, the loop 19 ms (all of these give or take a
-# third; the machine had other work). Memory goes the same way: 5.7 MB in our layer (float weights for 64 examples, and the
-# masks at a byte a coin), 9 MB with plain float masks, 0.05 MB with dropout; the loop needs little, for it never holds all
-# masks, until the backward pass is to come. **Sampling from the moments is no dearer than dropout**, 0.12 ms and 0.17 MB,
-# for it replaces the coins of a whole row by one normal number. Could one train like that? One could; see "Fast dropout" and
-# "Local reparameterization" below.
+# In our run the layer took 9 ms where a linear layer with dropout took 0.1 ms: 1.2 million coins instead of four thousand.
+# Most of that time goes into drawing them (time `torch.rand(64, 64, 288)` alone), so cleverness elsewhere gains little: `vmap`
+# took 10 ms, plain masks 16 ms, the loop 18 ms (give or take a third, for the machine had other work). Memory goes the same
+# way: 5.7 MB in our layer, `vmap` and the loop (float weights for 64 examples, which the backward pass will need, and masks at
+# a byte a coin), 9 MB with plain float masks, 0.05 MB with dropout. **Sampling from the moments is hardly dearer than
+# dropout**, 0.1 ms and 0.2 MB, for it replaces the coins of a whole row by one normal number. Could one train like that? One
+# could; see "Fast dropout" and "Local reparameterization" below.
 #
 # ## 9 · Does it help?
 #

@@ -144,8 +144,8 @@ def kept_terms(y: Tensor, signs: Tensor, p: float) -> tuple[Tensor, float]:
         Failure: `unreadable:terms`, if y is no such sum.
     """
     wide, count = y.to(torch.float64), signs.shape[-1]
-    # Ten times what rounding to float32, of each term or of their sum, can amount to.
-    keep, slack = 1 - p, 2e-6 * 2**count
+    # Twenty times what rounding to float32, of each term or of their sum, can amount to.
+    keep, slack = 1 - p, 4e-6 * 2**count
     # The right one first, then what known mistakes multiply by.
     for factor in (1 / keep, 1.0, 2.0, 1 / p, keep, p, 1 / keep**2, 1 / (1 + p), 1 + p):
         rest = (wide / factor).round()

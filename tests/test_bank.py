@@ -144,11 +144,16 @@ def test_mutation_score(unit: Unit, exercise: str, capsys: pytest.CaptureFixture
 RELATIVES = {
     # Both at once is what they are.
     "RescaledInEvaluationOnly": {"NoRescaling", "RescaledInEvaluation"},
-    "TakesPForTheShareToKeep": {"KeepAndDropSwapped", "RescaledByP"},
+    "TakesPForTheShareToKeep": {"KeepAndDropSwapped", "KeepAndDropSwappedButForZero", "RescaledByP"},
+    # Whoever returns early at p = 0 does not show it there.
+    "KeepAndDropSwapped": {"KeepAndDropSwappedButForZero"},
+    "KeepAndDropSwappedButForZero": {"KeepAndDropSwapped"},
+    "ConvKeepAndDropSwapped": {"ConvKeepAndDropSwappedButForZero"},
+    "ConvKeepAndDropSwappedButForZero": {"ConvKeepAndDropSwapped"},
     "OneMaskForTheBatch": {"OneWeightMaskForTheBatch", "OneBiasMaskForTheBatch"},
     "MasksOnActivations": {"MaskPerUnit", "BiasSharesAWeightsCoin"},
     "ConvRescaledInEvaluationOnly": {"ConvNoRescaling", "ConvRescaledInEvaluation"},
-    "ConvTakesPForTheShareToKeep": {"ConvKeepAndDropSwapped", "ConvRescaledByP"},
+    "ConvTakesPForTheShareToKeep": {"ConvKeepAndDropSwapped", "ConvKeepAndDropSwappedButForZero", "ConvRescaledByP"},
     "ConvOneMaskForTheBatch": {"ConvOneWeightMaskForTheBatch", "ConvOneBiasMaskForTheBatch"},
     "ConvMasksOnActivations": {"ConvMaskPerUnit", "ConvBiasSharesAWeightsCoin"},
 }

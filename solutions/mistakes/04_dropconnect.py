@@ -599,6 +599,11 @@ class _KeepAndDropSwapped(_Layer):
         return ~super().bias_mask(x)
 
 
+class _KeepAndDropSwappedButForZero(_KeepAndDropSwapped):
+    def drop(self, x: Tensor) -> Any:
+        return self.plain(x) if self.p == 0 else super().drop(x)
+
+
 class _TakesPForTheShareToKeep(_KeepAndDropSwapped):
     """You take p for the probability of keeping a weight, for the masks as well as for the rescaling. That is consistent, and
     it is how the paper writes it, but here as in PyTorch p is the probability of dropping.
@@ -875,6 +880,8 @@ class _AlwaysOneHalf(_Layer):
     """
 
     def drop(self, x: Tensor) -> Any:
+        if self.p in (0, 1):
+            return self.plain(x) * (1 - self.p)
         weights = torch.rand(len(x), *self.weight.shape) >= 0.5
         biases = torch.rand(len(x), len(self.bias)) >= 0.5
         return 2 * self.combine(x, weights.to(x.dtype), biases.to(x.dtype))

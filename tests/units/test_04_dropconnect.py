@@ -384,7 +384,7 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
                  "return functional.linear(x, self.w, self.b) * mb"),
         "MasksOnActivations",
     ),
-    "keeps p": (_changed(_LINEAR, ">= self.p", "< self.p"), "KeepAndDropSwapped"),
+    "keeps p": (_changed(_LINEAR, ">= self.p", "< self.p"), "KeepAndDropSwappedButForZero"),
     "data": (_changed(_LINEAR, "(x, self.w, self.b, mw", "(x, self.w.data, self.b.data, mw"), "GradientCut"),
     "a type error": (_changed(_LINEAR, "raise ValueError", "raise TypeError"), ""),
     "no groups": (_changed(_CONV, ", groups=n)", ")"), "ConvGroupsLeftOut"),

@@ -51,7 +51,7 @@ from reglab.widgets import connection_explorer
 #
 # Dropout removes units. If a unit is dropped, everything that it would have said is gone, to all who listen.
 # DropConnect removes *connections*: a unit still speaks, but some of its listeners do not hear it. Here is a layer with
-# two inputs and two outputs, and one example that is sent through it under three masks.
+# two inputs and two outputs, and one example that is sent through it under four masks.
 
 # %%
 x = torch.tensor([1.0, 10.0])
@@ -199,8 +199,8 @@ def drop_connect_linear(
 check(drop_connect_linear)
 
 # %% [markdown]
-# With it, dropout can be had as a special case. The mask of the weights has the same row for all outputs on the left,
-# and the same column for all inputs on the right; beside each is what dropout of the inputs and of the outputs gives.
+# With it, dropout can be had as a special case. First the mask of the weights has the same row for all outputs, then the same
+# column for all inputs; each is compared with what dropout of the inputs, or of the outputs, gives.
 
 # %%
 if ready(drop_connect_linear):
@@ -678,8 +678,8 @@ def ways(
         return functional.linear(row, *thinned) / (1 - p)
 
     def moments() -> Tensor:
-        mean, variance = drop_connect_moments(x, weight, bias, p)
-        return mean + variance.sqrt() * torch.randn_like(mean)
+        middle, squared = drop_connect_moments(x, weight, bias, p)
+        return middle + squared.sqrt() * torch.randn_like(middle)
 
     return {
         "linear and dropout": lambda: functional.dropout(plain(x), p),

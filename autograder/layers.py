@@ -166,3 +166,49 @@ def is_identity(y: Tensor, x: Tensor, p: float, code: str, what: str = "the outp
     """Expect an output that is the input, neither dropped from nor rescaled."""
     expect.that(not bool((y == 0).any()), f"{code}:drops", f"{what} should be the input, but values were dropped")
     expect.close(y, x, what, code, candidates={"1-p": x * (1 - p), "1/(1-p)": x / (1 - p)})
+
+
+def kept_terms(y: Tensor, signs: Tensor, p: float) -> tuple[Tensor, float]:
+    """Return which terms of a sum were kept, and the one number that all of them were multiplied by.
+
+    Where a layer drops terms of a sum one by one, its output tells which, if term t is made to be plus or minus 2^t: sums of
+    different terms are different then. No random number of the layer needs to be known, nor how it rescales.
+
+    Args:
+        y: sums, of any shape; in float32, up to 14 terms are told apart with room to spare.
+        signs: +1 or -1 for each sum and each term, (…, T) with y's shape before T.
+        p: the drop probability, between 0 and 1, for the factors to be expected: 1 / (1 - p), and those of known mistakes.
+
+    Returns:
+        kept: bool (…, T).
+        factor: what they were multiplied by.
+
+    Raises:
+        Failure: `unreadable:terms`, if y is no such sum.
+    """
+    wide, count = y.to(torch.float64), signs.shape[-1]
+    # Twenty times what rounding to float32, of each term or of their sum, can amount to.
+    keep, slack = 1 - p, 4e-6 * 2**count
+    # The right one first, then what known mistakes multiply by.
+    for factor in (1 / keep, 1.0, 2.0, 1 / p, keep, p, 1 / keep**2, 1 / (1 + p), 1 + p):
+        rest = (wide / factor).round()
+        if bool(((wide / factor - rest).abs() > slack).any()) or bool((rest.abs() >= 2**count).any()):
+            continue
+        whole, kept = rest.to(torch.int64), []
+        # Twice the right factor leaves whole numbers, too, but no odd one.
+        if bool((whole != 0).any()) and not bool((whole & 1).any()):
+            continue
+        for t in range(count):
+            kept.append((whole & 1) == 1)
+            whole = (whole - kept[-1] * signs[..., t].to(torch.int64)) >> 1
+        if not bool((whole != 0).any()):
+            return torch.stack(kept, dim=-1), factor
+    raise Failure(
+        "unreadable:terms",
+        "each output should be a sum of some of its terms, all multiplied by the same number, but here it is not",
+    )
+
+
+def varying_axes(kept: Tensor, letters: str) -> str:
+    """Return the letters of the axes along which a table of decisions is not the same everywhere, in the order of the axes."""
+    return "".join(letter for d, letter in enumerate(letters) if bool((kept != kept.narrow(d, 0, 1)).any()))

@@ -144,7 +144,18 @@ def test_mutation_score(unit: Unit, exercise: str, capsys: pytest.CaptureFixture
 RELATIVES = {
     # Both at once is what they are.
     "RescaledInEvaluationOnly": {"NoRescaling", "RescaledInEvaluation"},
-    "TakesPForTheShareToKeep": {"KeepAndDropSwapped", "RescaledByP"},
+    "TakesPForTheShareToKeep": {"KeepAndDropSwapped", "KeepAndDropSwappedButForZero", "RescaledByP"},
+    # Whoever returns early at p = 0 does not show it there.
+    "KeepAndDropSwapped": {"KeepAndDropSwappedButForZero"},
+    "KeepAndDropSwappedButForZero": {"KeepAndDropSwapped"},
+    "ConvKeepAndDropSwapped": {"ConvKeepAndDropSwappedButForZero"},
+    "ConvKeepAndDropSwappedButForZero": {"ConvKeepAndDropSwapped"},
+    "OneMaskForTheBatch": {"OneWeightMaskForTheBatch", "OneBiasMaskForTheBatch"},
+    "MasksOnActivations": {"MaskPerUnit", "BiasSharesAWeightsCoin"},
+    "ConvRescaledInEvaluationOnly": {"ConvNoRescaling", "ConvRescaledInEvaluation"},
+    "ConvTakesPForTheShareToKeep": {"ConvKeepAndDropSwapped", "ConvKeepAndDropSwappedButForZero", "ConvRescaledByP"},
+    "ConvOneMaskForTheBatch": {"ConvOneWeightMaskForTheBatch", "ConvOneBiasMaskForTheBatch"},
+    "ConvMasksOnActivations": {"ConvMaskPerUnit", "ConvBiasSharesAWeightsCoin"},
 }
 """What may be said of a mistake that is not in the bank, because it is as true of it."""
 
@@ -200,6 +211,10 @@ def test_defining_properties_weigh_most() -> None:
 
 
 COUNTING = {"channel_mask": 3, "SpatialDropout2d": 3, "dropout": 3, "Dropout": 3, "mc_dropout_predict": 1}
+COUNTING = {
+    "channel_mask": 3, "SpatialDropout2d": 3,
+    "DropConnectLinear": 4, "drop_connect_inference": 3, "DropConnectConv2d": 4,
+}  # fmt: skip
 """How many checks of an exercise test counts of coins; of others none does."""
 
 

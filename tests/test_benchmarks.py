@@ -19,6 +19,7 @@ from tests.benchmarks import (
     ROOT,
     UNIT,
     __main__,
+    dropconnect,
     in_notebook,
     otter_checks,
     ours,
@@ -110,6 +111,21 @@ def test_check_is_timed_in_a_kernel(mini: Course) -> None:
     assert all(seconds > 0 for seconds in took.values())
 
 
+def test_what_a_mask_for_each_example_costs(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layer's forward pass holds one floating-point tensor (N, O, I) at a time; its time is for the benchmark to say."""
+    monkeypatch.setattr(dropconnect, "SIZES", ((6, 5, 7),))
+    (row,) = dropconnect.measure(course, repeats=1)
+    assert row["float_copies"] == 1
+    assert min(row["drawn"], row["layer"], row["ratio"]) > 0
+
+
+def test_functions_are_timed_in_turn() -> None:
+    calls: list[str] = []
+    took = dropconnect.side_by_side((lambda: calls.append("a"), lambda: calls.append("b")), repeats=3)
+    assert calls == ["a", "b"] * 5
+    assert len(took) == 2
+
+
 @linux
 def test_a_command_is_watched_and_its_failure_told(tmp_path: Path) -> None:
     samples: list[scale.Sample] = []
@@ -166,6 +182,8 @@ def test_table_says_what_was_measured(tmp_path: Path) -> None:
     assert "3 MB of 500" in text
     assert "1.95 ×" in text
     assert "1.40 × (0.070 and 0.050 s)" in text
+    assert "1.25 × (10.0 and 8.0 ms)" in text
+    assert "at a time | 1 | 1 |" in text
     with pytest.raises(ValueError, match="no place"):
         table.write(_results(), _empty(tmp_path))
 
@@ -236,6 +254,12 @@ def _results() -> dict[str, Any]:
         },
         "isolation": {
             "circumstances": at, "units": [{"unit": "00", "in_process": 0.05, "judged": 0.07, "ratio": 1.4}],
+        },
+        "dropconnect": {
+            "circumstances": at,
+            "sizes": [
+                {"sizes": [4, 3, 2], "drawn": 0.008, "layer": 0.008 * r, "ratio": r, "float_copies": 1} for r in (1.25, 1.1)
+            ],
         },
         "notebook": {"circumstances": at, "exercises": {"double": {"median": 0.05, "cold": 0.5, "worst": 0.6}}},
     }  # fmt: skip

@@ -171,6 +171,55 @@ def unit_explorer(
         figure.suptitle(f"p = {rate:.2f}: {counts}; {said[0]} in evaluation, now {said[1]}", fontsize=9.5)
         alt = f"Units of a layer and class probabilities, p = {rate:.2f}: {counts}; {said[0]} in evaluation, now {said[1]}."
         return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+def connection_explorer(weight: Tensor, bias: Tensor, x: Tensor, p: float = 0.3) -> None:
+    """Explore what a linear layer loses with one connection, one input, one unit, or connections at random.
+
+    Args:
+        weight: (O, I), small enough to be seen entry by entry.
+        bias: (O,).
+        x: one example, (I,).
+        p: the first rate for connections at random, of weights and biases alike.
+    """
+    from IPython.display import Image, display
+
+    outputs, inputs = weight.shape
+    kinds = ("one connection", "one input", "one unit", "connections at random")
+
+    def draw(kind: str, unit: int, entry: int, rate: float, seed: int) -> Any:
+        mask, bias_mask = torch.ones(outputs, inputs), torch.ones(outputs)
+        if kind == kinds[0]:
+            mask[unit, entry] = 0
+        elif kind == kinds[1]:
+            mask[:, entry] = 0
+        elif kind == kinds[2]:
+            mask[unit], bias_mask[unit] = 0, 0
+        else:
+            generator = torch.Generator().manual_seed(seed)
+            mask = (torch.rand(outputs, inputs, generator=generator) >= rate).float()
+            bias_mask = (torch.rand(outputs, generator=generator) >= rate).float()
+        before, after = weight @ x + bias, (mask * weight) @ x + bias_mask * bias
+        changed = int(((after - before).abs() > 1e-6).sum())
+        figure, [[left, right]] = plots.grid(1, 2, 8.6, 3.2)
+        kept = (mask * weight).masked_fill(mask == 0, float("nan"))
+        top = float(weight.abs().max())
+        drawn = left.imshow(kept.numpy(), cmap="PuOr", vmin=-top, vmax=top)
+        left.set_facecolor("#222222")
+        left.set(xlabel="input", ylabel="unit", title="weights, black where dropped")
+        left.set_xticks(range(inputs))
+        left.set_yticks(range(outputs))
+        left.grid(False)
+        figure.colorbar(drawn, ax=left, label="weight", fraction=0.04, pad=0.02)
+        places = torch.arange(outputs)
+        right.bar(places - 0.2, before.numpy(), 0.4, label="all weights", color=plots.COLOURS[0])
+        right.bar(places + 0.2, after.numpy(), 0.4, label="what is left", color=plots.COLOURS[1])
+        right.axhline(0, color="black", linewidth=0.8)
+        right.set(xlabel="unit", ylabel="pre-activation", title="before rescaling")
+        right.set_xticks(range(outputs))
+        right.legend(frameon=False, fontsize=8)
+        gone = int((mask == 0).sum())
+        told = f"{kind}: {gone} of {mask.numel()} weights dropped, {changed} of {outputs} units changed"
+        figure.suptitle(told, fontsize=9.5)
+        return Image(data=plots.png(figure), alt=f"Weights and pre-activations with dropped: {told}.")  # type: ignore[no-untyped-call]
 
     try:
         import ipywidgets
@@ -184,11 +233,22 @@ def unit_explorer(
     again = ipywidgets.Button(description="new mask", icon="refresh")
     display(ipywidgets.HBox([rate, off, again]))  # type: ignore[no-untyped-call]
     picture: Any = display(draw(p, 0, 0), display_id=True)  # type: ignore[no-untyped-call]
+        print("ipywidgets is not installed, so here is the picture without its controls.")
+        display(draw(kinds[0], 0, 0, p, 0))  # type: ignore[no-untyped-call]
+        return
+    kind = ipywidgets.Dropdown(options=kinds, value=kinds[0], description="drop")
+    unit = ipywidgets.IntSlider(value=0, min=0, max=outputs - 1, description="unit", continuous_update=False)
+    entry = ipywidgets.IntSlider(value=0, min=0, max=inputs - 1, description="input", continuous_update=False)
+    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
+    again = ipywidgets.Button(description="new mask", icon="refresh")
+    display(ipywidgets.VBox([ipywidgets.HBox([kind, again]), ipywidgets.HBox([unit, entry, rate])]))  # type: ignore[no-untyped-call]
+    picture: Any = display(draw(kinds[0], 0, 0, p, 0), display_id=True)  # type: ignore[no-untyped-call]
     seed = 0
 
     def update(_change: object) -> None:
         if picture is not None:
             picture.update(draw(rate.value, off.value, seed))
+            picture.update(draw(kind.value, unit.value, entry.value, rate.value, seed))
 
     def redraw(button: object) -> None:
         nonlocal seed
@@ -197,4 +257,6 @@ def unit_explorer(
 
     rate.observe(update, names="value")
     off.observe(update, names="value")
+    for control in (kind, unit, entry, rate):
+        control.observe(update, names="value")
     again.on_click(redraw)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.course import Course
-from tests.benchmarks import RESULTS, ROOT, in_notebook, isolation, peers, scale, scaling, table
+from tests.benchmarks import RESULTS, ROOT, dropconnect, in_notebook, isolation, peers, scale, scaling, table
 
 Measure = Callable[[Course, argparse.Namespace], dict[str, Any]]
 
@@ -50,12 +50,17 @@ def _notebook(course: Course, options: argparse.Namespace) -> dict[str, Any]:
     return {"repeats": options.repeats, "exercises": in_notebook.measure(course, options.repeats, say)}
 
 
+def _dropconnect(course: Course, options: argparse.Namespace) -> dict[str, Any]:
+    return {"repeats": options.repeats, "sizes": dropconnect.measure(course, options.repeats)}
+
+
 PARTS: dict[str, tuple[str, Measure]] = {
     "peers": ("this project beside nbgrader and Otter (about 10 minutes)", _peers),
     "scaling": ("what a second worker brings (2 minutes)", _scaling),
     "scale": ("a very large class in one run: memory and rate (15 minutes for 10,000)", _scale),
     "isolation": ("what the sandbox costs, every unit (1 minute)", _isolation),
     "notebook": ("`check` in a fresh kernel, every exercise (2 minutes)", _notebook),
+    "dropconnect": ("what a mask for each example costs (10 seconds)", _dropconnect),
 }
 
 

@@ -105,6 +105,16 @@ def _alone(results: Results) -> Iterator[str]:
         number, first = len(part["exercises"]), max(each["cold"] for each in part["exercises"].values())
         seen = f"{_number(run['median'])} s, `{name}`; first check of a kernel {_number(first)} s or less"
         yield f"| `check` in a notebook, of {number} exercises the slowest's median | {seen} | 0.3 s |"
+    if part := results.get("dropconnect"):
+        row = max(part["sizes"], key=lambda each: each["ratio"])
+        n, o, i = row["sizes"]
+        times = f"{row['ratio']:.2f} × ({1000 * row['layer']:.1f} and {1000 * row['drawn']:.1f} ms)"
+        yield (
+            f"| `DropConnectLinear`, {n} examples of {i} inputs and {o} outputs, over drawing the masks and one batched "
+            f"product, the slowest of {len(part['sizes'])} sizes | {times} | 1.3 × or less |"
+        )
+        copies = max(each["float_copies"] for each in part["sizes"])
+        yield f"| the same: floating-point tensors of a weight for each example, at most at a time | {copies} | 1 |"
 
 
 def _notes(part: Results) -> Iterator[str]:

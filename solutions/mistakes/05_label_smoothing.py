@@ -210,14 +210,18 @@ def noisy_labels(target: Tensor, num_classes: int, alpha: float) -> Tensor:
     is needed.
     """
     replaced = torch.rand(len(target)) < alpha
-    return _one_hot(torch.where(replaced, torch.randint_like(target, num_classes), target), num_classes)
+    return _one_hot(
+        torch.where(replaced, torch.randint_like(target, num_classes), target), num_classes
+    )
 
 
 @mistake("smooth_labels")
 def spread_at_random(target: Tensor, num_classes: int, alpha: float) -> Tensor:
     """Alpha is spread over the classes in random portions. Each class gets the same, alpha/K: nothing random is needed."""
     portions = torch.rand(len(target), num_classes)
-    return _one_hot(target, num_classes) * (1 - alpha) + alpha * portions / portions.sum(dim=1, keepdim=True)
+    return _one_hot(target, num_classes) * (1 - alpha) + alpha * portions / portions.sum(
+        dim=1, keepdim=True
+    )
 
 
 @mistake("smooth_labels")
@@ -322,7 +326,9 @@ def one_hot_along_the_batch(target: Tensor, num_classes: int, alpha: float) -> T
     """The labels are used as row numbers: `scatter_(0, …)` writes along the examples. The label says in which column the 1 of a
     row stands, and columns are dimension 1.
     """
-    y = torch.zeros(len(target), num_classes).scatter_(0, target[None, :].expand(len(target), -1), 1.0)
+    y = torch.zeros(len(target), num_classes).scatter_(
+        0, target[None, :].expand(len(target), -1), 1.0
+    )
     return y * (1 - alpha) + alpha / num_classes
 
 
@@ -390,7 +396,9 @@ def as_a_mixture_by_where(target: Tensor, num_classes: int, alpha: float) -> Ten
 
 
 @right("smooth_labels")
-def with_the_smaller_alpha_over_the_others(target: Tensor, num_classes: int, alpha: float) -> Tensor:
+def with_the_smaller_alpha_over_the_others(
+    target: Tensor, num_classes: int, alpha: float
+) -> Tensor:
     y = F.one_hot(target, num_classes)
     off = alpha * (num_classes - 1) / num_classes
     return y * (1.0 - off) + (1 - y) * (off / (num_classes - 1))
@@ -578,7 +586,7 @@ class LogOfSoftmaxPlusEpsilon(_Loss):
     """
 
     def logarithms(self, logits: Tensor) -> Tensor:
-        return (logits.softmax(dim=1) + 1e-9).log()
+        return (logits.softmax(dim=1) + 1e-12).log()
 
 
 @mistake("LabelSmoothingCrossEntropy")
@@ -811,7 +819,11 @@ class DividesByOneLess(_Loss):
     """The sum of the losses is divided by N - 1, and by 0 where there is one example. A mean of N numbers divides by N."""
 
     def reduce(self, losses: Tensor) -> Any:
-        return losses.sum() / (len(losses) - 1) if self.reduction == "mean" else super().reduce(losses)
+        return (
+            losses.sum() / (len(losses) - 1)
+            if self.reduction == "mean"
+            else super().reduce(losses)
+        )
 
 
 @mistake("LabelSmoothingCrossEntropy")
@@ -819,7 +831,9 @@ class MeanTwice(_Loss):
     """The mean over the batch is divided by the size of the batch once more. `mean` has done that already."""
 
     def reduce(self, losses: Tensor) -> Any:
-        return losses.mean() / len(losses) if self.reduction == "mean" else super().reduce(losses)
+        return (
+            losses.mean() / len(losses) if self.reduction == "mean" else super().reduce(losses)
+        )
 
 
 @mistake("LabelSmoothingCrossEntropy")
@@ -915,7 +929,10 @@ class ClampsAlpha(_Loss):
     """
 
     def __init__(self, alpha: float = 0.1, reduction: str = "mean") -> None:
-        super().__init__(min(max(alpha, 0.0), 1.0), reduction.lower() if reduction in ("mean", "sum", "none") else "mean")
+        super().__init__(
+            min(max(alpha, 0.0), 1.0),
+            reduction.lower() if reduction in ("mean", "sum", "none") else "mean",
+        )
 
 
 @mistake("LabelSmoothingCrossEntropy")
@@ -1241,7 +1258,9 @@ class ByPlainCrossEntropyAndUniform(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         uniform = torch.full_like(logits, 1 / logits.shape[1])
-        return (1 - self.alpha) * self.ce(logits, target) + self.alpha * self.ce(logits, uniform)
+        return (1 - self.alpha) * self.ce(logits, target) + self.alpha * self.ce(
+            logits, uniform
+        )
 
 
 @right("LabelSmoothingCrossEntropy")

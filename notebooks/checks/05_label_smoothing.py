@@ -135,10 +135,19 @@ def reduces_as_asked(student: Any, draw: Draw) -> None:
     each = _each(student, logits, target, alpha)
     mean, total = float(each.double().mean()), float(each.double().sum())
     known = {"mean": mean, "sum": total, "over_classes": mean / logits.shape[1], "first": float(each[0])}
+    failures = []
     for reduction, right in (("mean", mean), ("sum", total)):
         value = _loss(student, alpha=alpha, reduction=reduction)(logits, target)
         what = f"the {reduction} of what you return for “none”"
-        _agrees(value, right, lambda: known, reduction, what)
+        try:
+            _agrees(value, right, lambda: known, reduction, what)
+        except expect.Failure as failure:
+            failures.append(failure)
+    if len(failures) == 2:
+        codes = "_".join(failure.code.rpartition(":")[2] for failure in failures)
+        raise expect.Failure(f"both:{codes}", failures[0].message)
+    if failures:
+        raise failures[0]
 
 
 @check("LabelSmoothingCrossEntropy", points=3)
@@ -526,6 +535,11 @@ def _agrees(
 
 def _gradient(seen: Any, logits: Tensor, target: Tensor, alpha: float, code: str, slack: float = 1e-6) -> None:
     gradient = seen.gradients[0]
+    expect.that(
+        isinstance(seen.output, Tensor),
+        f"{code}:number",
+        "the loss should be a tensor, through which a gradient can pass, not a number",
+    )
     expect.that(
         seen.differentiable and gradient is not None,
         f"{code}:none",

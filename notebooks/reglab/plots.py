@@ -213,7 +213,7 @@ def overlaid_histograms(
             )  # fmt: skip
         for index, (label, place) in enumerate((marked or {}).items()):
             axis.axvline(place, color=COLOURS[6], linestyle=LINES[(index + 3) % 7], linewidth=1.2, label=label)
-        axis.set(xlabel=xlabel, ylabel=f"share of images (of {bins} bins)", title=title)
+        axis.set(xlabel=xlabel, ylabel="share of images in a bin (fraction)", title=title)
     handles = axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=len(handles[0]), frameon=False)
     return figure

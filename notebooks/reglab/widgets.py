@@ -86,7 +86,7 @@ def smoothing_explorer(
     from IPython.display import Image, display
 
     def draw(smoothing: float, count: int) -> Any:
-        margins = torch.linspace(-3, 12, 301)
+        margins = torch.linspace(-3, 12, 1501)
         logits = torch.zeros(len(margins), count)
         logits[:, 0] = margins
         with torch.no_grad():
@@ -97,18 +97,21 @@ def smoothing_explorer(
         figure, [[left, right]] = plots.grid(1, 2, 9.2, 3.4)
         left.bar(range(count), bars.tolist(), color=[plots.COLOURS[1], *[plots.COLOURS[0]] * (count - 1)])
         left.set(xlabel="class (0 is the true one)", ylabel="target", ylim=(0, 1.05))
+        left.xaxis.set_major_locator(plots.MaxNLocator(integer=True))
         left.set_title(f"true class {float(bars[0]):.3f}, each other {float(bars[1]):.4f}")
         right.plot(margins.tolist(), hard.tolist(), plots.LINES[1], color=plots.COLOURS[6], label="alpha = 0")
         right.plot(margins.tolist(), soft.tolist(), color=plots.COLOURS[0], label=f"alpha = {smoothing:.2f}")
-        right.plot(float(margins[lowest]), float(soft[lowest]), plots.MARKERS[0], color=plots.COLOURS[1])
         right.set(xlabel="margin: true logit minus the others (logit units)", ylabel="loss (nats)", ylim=(-0.1, 4.5))
         where = f"lowest, {float(soft[lowest]):.2f}, at a margin of {float(margins[lowest]):.2f}"
-        inside = 0 < lowest < len(margins) - 1
-        right.set_title(where if inside else "lowest beyond the picture: the margin has no bound")
+        bounded = smoothing > 0
+        if bounded:
+            right.plot(float(margins[lowest]), float(soft[lowest]), plots.MARKERS[0], color=plots.COLOURS[1])
+        right.set_title(where if bounded else "lowest beyond the picture: the margin has no bound")
         right.legend(frameon=False)
         alt = (
             f"Targets for alpha = {smoothing:.2f} and {count} classes: {float(bars[0]):.3f} for the true one, "
-            f"{float(bars[1]):.4f} for each other; the loss against the margin is {where if inside else 'falling throughout'}."
+            f"{float(bars[1]):.4f} for each other; the loss against the margin is "
+            f"{where if bounded else 'falling throughout'}."
         )
         return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
 

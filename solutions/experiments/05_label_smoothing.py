@@ -75,6 +75,8 @@ def measure(data: Data, alpha: float, seed: int) -> dict[str, float]:
         "loss": history.last("validation_loss", LAST),
         "gap": history.last("gap", LAST),
         "train accuracy": history.last("train_accuracy", LAST),
+        "loss, best epoch": min(history.validation_loss),
+        "best epoch by loss": 1.0 + history.validation_loss.index(min(history.validation_loss)),
     }
     for name, split in (("train", data.train.first(1000)), ("validation", data.validation)):
         logits, labels = logits_of(model, split.images), split.labels

@@ -769,6 +769,14 @@ class MeanForSum(_Loss):
 
 
 @mistake("LabelSmoothingCrossEntropy")
+class MeanAndSumExchanged(_Loss):
+    """“mean” gives the sum, and “sum” the mean: the two branches have each other's result. Read them once more, aloud."""
+
+    def reduce(self, losses: Tensor) -> Any:
+        return {"mean": losses.sum(), "sum": losses.mean(), "none": losses}[self.reduction]
+
+
+@mistake("LabelSmoothingCrossEntropy")
 class IgnoresReduction(_Loss):
     """`reduction` has no effect: the mean is returned for all three. Each of them has its own branch."""
 
@@ -854,7 +862,7 @@ class ReturnsAPythonNumber(_Loss):
 
     def reduce(self, losses: Tensor) -> Any:
         reduced = super().reduce(losses)
-        return reduced.tolist()
+        return losses if self.reduction == "none" else reduced.item()
 
 
 @mistake("LabelSmoothingCrossEntropy")

@@ -32,8 +32,8 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
 def penultimate(model: SmallCNN, split: Split) -> Tensor:
     """What enters the last layer, (N, features)."""
     with evaluating(model), recording(model, ["pool"]) as outputs:
-        model(split.images)
-    return outputs["pool"].flatten(1)
+        model(split.images.to(next(model.parameters()).device))
+    return outputs["pool"].flatten(1).cpu()
 
 
 def spread_ratio(points: Tensor, labels: Tensor) -> float:
@@ -89,7 +89,7 @@ def measure(data: Data, alpha: float, seed: int) -> dict[str, float]:
             f"{name} confidence - accuracy": float(confidence.mean())
             - float((margin > 0).float().mean()),
         }
-        points, weight = penultimate(model, split), model.classifier.weight.detach()
+        points, weight = penultimate(model, split), model.classifier.weight.detach().cpu()
         found[f"{name} spread, ten templates"] = spread_ratio(project(points, weight), labels)
         found[f"{name} unevenness of the wrong logits"] = unevenness(logits, labels)
         for which, three in (("unlike", UNLIKE), ("alike", ALIKE)):

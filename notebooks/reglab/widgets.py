@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from reglab import plots
@@ -97,7 +98,7 @@ def smoothing_explorer(
         figure, [[left, right]] = plots.grid(1, 2, 9.2, 3.4)
         left.bar(range(count), bars.tolist(), color=[plots.COLOURS[1], *[plots.COLOURS[0]] * (count - 1)])
         left.set(xlabel="class (0 is the true one)", ylabel="target", ylim=(0, 1.05))
-        left.xaxis.set_major_locator(plots.MaxNLocator(integer=True))
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.set_title(f"true class {float(bars[0]):.3f}, each other {float(bars[1]):.4f}")
         right.plot(margins.tolist(), hard.tolist(), plots.LINES[1], color=plots.COLOURS[6], label="alpha = 0")
         right.plot(margins.tolist(), soft.tolist(), color=plots.COLOURS[0], label=f"alpha = {smoothing:.2f}")

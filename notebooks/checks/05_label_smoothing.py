@@ -293,7 +293,12 @@ def _mean(logits: Tensor, target: Tensor, alpha: float) -> float:
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
-    return -(targets * logits.double().log_softmax(1)).sum(1)
+    return -(targets * _logarithms(logits.double())).sum(1)
+
+
+def _logarithms(z: Tensor, dim: int = 1) -> Tensor:
+    """Log-softmax in double precision. Torch's own starts threads even for a few numbers, and waits where cores are busy."""
+    return z - z.logsumexp(dim, keepdim=True)
 
 
 def _wrong_targets(target: Tensor, classes: int, alpha: float) -> dict[str, Tensor]:
@@ -322,7 +327,7 @@ def _wrong_targets(target: Tensor, classes: int, alpha: float) -> dict[str, Tens
         "ten": y * (1 - alpha) + alpha / 10,
         "tenth": y * 0.9 + 0.1 / classes,
         "percent": y * (1 - alpha / 100) + share / 100,
-        "softmax": right.softmax(1),
+        "softmax": _logarithms(right).exp(),
         "from_one": right.roll(-1, dims=1),
         "log": right.log() if alpha else y,
         "first_only": first_only,
@@ -388,8 +393,9 @@ def _wrong_losses(logits: Tensor, target: Tensor, alpha: float) -> dict[str, Ten
     """What known mistakes make of the loss of each example, (N,), by name."""
     examples, classes = logits.shape
     z, q, y = logits.double(), _targets(target, classes, alpha), _targets(target, classes, 0.0)
-    log_p = z.log_softmax(1)
+    log_p = _logarithms(z)
     p, right, nll, spread = log_p.exp(), -(q * log_p).sum(1), -(y * log_p).sum(1), -log_p.mean(1)
+    sigmoids = z.clamp(min=0) - q * z + (1 + (-z.abs()).exp()).log()  # a yes-or-no cross-entropy for each class
     wrong = _wrong_targets(target, classes, alpha)
     same = (
         "incorrect_only",
@@ -408,8 +414,8 @@ def _wrong_losses(logits: Tensor, target: Tensor, alpha: float) -> dict[str, Ten
         "true_only": nll * (1 - alpha + alpha / classes),
         "mixed_sum": alpha * nll + (1 - alpha) * classes * spread,
         "over_classes": right / classes,
-        "softmax_twice": -(q * p.log_softmax(1)).sum(1),
-        "over_batch": -(q * z.log_softmax(0)).sum(1),
+        "softmax_twice": -(q * _logarithms(p)).sum(1),
+        "over_batch": -(q * _logarithms(z, 0)).sum(1),
         "no_log": -(q * p).sum(1),
         "no_softmax": -(q * z).sum(1),
         "minus": -right,
@@ -420,8 +426,8 @@ def _wrong_losses(logits: Tensor, target: Tensor, alpha: float) -> dict[str, Ten
         "reversed": -(p * q.log()).sum(1) if alpha > 0 else right,
         "squares": (p - q).square().sum(1),
         "mean_squares": (p - q).square().mean(1),
-        "binary": torch.nn.functional.binary_cross_entropy_with_logits(z, q, reduction="none").sum(1),
-        "binary_over_classes": torch.nn.functional.binary_cross_entropy_with_logits(z, q, reduction="none").mean(1),
+        "binary": sigmoids.sum(1),
+        "binary_over_classes": sigmoids.mean(1),
         "scaled_twice": right / examples,
         "one_less": right * examples / (examples - 1),
         "zero": 0 * right,

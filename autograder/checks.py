@@ -36,7 +36,8 @@ class Exercise:
     Attributes:
         name: the function or class the learner writes.
         hints: three, each telling more than the one before.
-        forbids: names of library functions and classes that would be the answer; see `source.library_calls`.
+        forbids: names of library functions, classes and arguments ("keepdim=") that would be the answer; see
+            `source.library_calls`.
         uses: other exercises of the unit it may build on; a right version stands in where the learner's own fails.
     """
 

@@ -310,18 +310,30 @@ def _copied(value: Any) -> Any:
 
 
 class _Watcher(TorchFunctionMode):
-    """Notes which of the watched torch functions were called, by name."""
+    """Notes which of the watched torch functions were called, by name, and which of the watched arguments were given.
+
+    An argument is watched as "name=". Functions that are written in Python hand their arguments on by name, however they
+    were given: `nn.CrossEntropyLoss` and `F.cross_entropy`, for instance.
+    """
 
     def __init__(self, names: frozenset[str]) -> None:
         super().__init__()
         self._names = names
+        self._arguments = frozenset(name[:-1] for name in names if name.endswith("="))
         self.seen: set[str] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in self._names:
             self.seen.add(name)
-        return func(*args, **(kwargs or {}))
+        self.seen.update(f"{argument}=" for argument in self._arguments & kwargs.keys() if _asks(kwargs[argument]))
+        return func(*args, **kwargs)
+
+
+def _asks(value: Any) -> bool:
+    """Whether an argument asks for something: False, None and 0 do not. Of other types none is asked, lest it lies."""
+    return value is not None and not (type(value) in (bool, int, float) and value == 0)
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:

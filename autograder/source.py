@@ -213,9 +213,12 @@ def library_calls(
     class of the same name is not, nor `isinstance(m, nn.Dropout2d)`, nor a comparison with the library's version below the
     answer.
 
+    Where a function is fine and one of its arguments is not, "argument=" forbids that argument: with "keepdim=" any call of
+    the library that has it is found, but for `keepdim=False`, `None` and 0, which ask for nothing.
+
     Args:
         source: the cell.
-        forbidden: names.
+        forbidden: names, and names of arguments with an equals sign.
         exercise: look only at the definition of this name and at what it uses of the cell; everywhere if empty.
         context: other cells, whose imports hold here too.
     """
@@ -242,6 +245,11 @@ def library_calls(
             name = name_of(expression)
             if name in forbidden and name is not None:
                 uses.append(Use(name, expression.lineno))
+        if isinstance(node, ast.Call) and name_of(node.func) is not None:
+            for given in node.keywords:
+                nothing = isinstance(given.value, ast.Constant) and not given.value.value
+                if f"{given.arg}=" in forbidden and not nothing:
+                    uses.append(Use(f"{given.arg}=", given.value.lineno))
     return sorted(set(uses), key=lambda u: (u.line, u.name))
 
 

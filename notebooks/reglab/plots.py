@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -243,4 +244,53 @@ def gap_against(runs: Mapping[float, Sequence[History]], selected: float, name: 
     right.set_xticks(places, [f"{value:g}" for value in runs])
     right.set(xlabel=name, ylabel="at the end (nats)", ylim=(0, None))
     right.legend(loc="lower left", frameon=False)
+def overlaid_histograms(
+    panels: Mapping[str, Mapping[str, Tensor]], xlabel: str, marked: Mapping[str, float] | None = None, bins: int = 40
+) -> Figure:
+    """Distributions to be compared: a panel a title, in it one outline a name, in shares, over bins common to all.
+
+    Args:
+        panels: {title: {name: values}}, the same names in each.
+        xlabel: what was measured, with its unit.
+        marked: {label: x}, places to be shown by a vertical line.
+        bins: how many there are.
+    """
+    figure, [axes] = grid(1, len(panels), 4.1 * len(panels), 3.3)
+    everything = [values for names in panels.values() for values in names.values()]
+    low, high = min(float(v.min()) for v in everything), max(float(v.max()) for v in everything)
+    for axis, (title, names) in zip(axes, panels.items(), strict=True):
+        for index, (name, values) in enumerate(names.items()):
+            shares, edges = torch.histogram(values.double().cpu(), bins, range=(low, high))
+            axis.stairs(
+                (shares / values.numel()).tolist(), edges.tolist(), label=name, color=COLOURS[index % 7],
+                linestyle=LINES[index % 7], fill=False, linewidth=1.8,
+            )  # fmt: skip
+        for index, (label, place) in enumerate((marked or {}).items()):
+            axis.axvline(place, color=COLOURS[6], linestyle=LINES[(index + 3) % 7], linewidth=1.2, label=label)
+        axis.set(xlabel=xlabel, ylabel="share of images in a bin (fraction)", title=title)
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(handles[0]), frameon=False)
+    return figure
+
+
+def clusters(panels: Mapping[str, Mapping[str, Tensor]], columns: int, xlabel: str, ylabel: str) -> Figure:
+    """Points in a plane, a panel a title: each name has a colour and a marker, both axes have one scale.
+
+    Args:
+        panels: {title: {name: points (n, 2)}}.
+        columns: panels in a row.
+        xlabel: of each panel.
+        ylabel: of each panel.
+    """
+    rows = -(-len(panels) // columns)
+    figure, axes = grid(rows, columns, 2.9 * columns, 2.9 * rows)
+    for axis, (title, names) in zip((a for line in axes for a in line), panels.items(), strict=False):
+        for index, (name, points) in enumerate(names.items()):
+            axis.plot(
+                points[:, 0].tolist(), points[:, 1].tolist(), MARKERS[index % 7], color=COLOURS[index % 7], label=name,
+                markersize=3, alpha=0.55, linestyle="",
+            )  # fmt: skip
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        axis.set_aspect("equal", adjustable="datalim")
+        axis.legend(fontsize=7.5, loc="best", handletextpad=0.1, borderpad=0.2)
     return figure

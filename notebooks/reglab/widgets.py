@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from reglab import plots
@@ -220,6 +221,51 @@ def connection_explorer(weight: Tensor, bias: Tensor, x: Tensor, p: float = 0.3)
         told = f"{kind}: {gone} of {mask.numel()} weights dropped, {changed} of {outputs} units changed"
         figure.suptitle(told, fontsize=9.5)
         return Image(data=plots.png(figure), alt=f"Weights and pre-activations with dropped: {told}.")  # type: ignore[no-untyped-call]
+def smoothing_explorer(
+    targets: Callable[[float, int], Tensor],
+    loss: Callable[[Tensor, float], Tensor],
+    alpha: float = 0.1,
+    classes: int = 5,
+) -> None:
+    """Explore smoothed targets: sliders for alpha and K; the targets as bars, and the loss against the margin.
+
+    Args:
+        targets: of alpha and K, the targets (K,) of an example of class 0.
+        loss: of logits (n, K) and alpha, the loss (n,) of examples of class 0; also for alpha = 0, to compare.
+        alpha: the first smoothing.
+        classes: the first K.
+    """
+    from IPython.display import Image, display
+
+    def draw(smoothing: float, count: int) -> Any:
+        margins = torch.linspace(-3, 12, 1501)
+        logits = torch.zeros(len(margins), count)
+        logits[:, 0] = margins
+        with torch.no_grad():
+            bars, hard, soft = (
+                t.detach().double() for t in (targets(smoothing, count), loss(logits, 0.0), loss(logits, smoothing))
+            )
+        lowest = int(soft.argmin())
+        figure, [[left, right]] = plots.grid(1, 2, 9.2, 3.4)
+        left.bar(range(count), bars.tolist(), color=[plots.COLOURS[1], *[plots.COLOURS[0]] * (count - 1)])
+        left.set(xlabel="class (0 is the true one)", ylabel="target", ylim=(0, 1.05))
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        left.set_title(f"true class {float(bars[0]):.3f}, each other {float(bars[1]):.4f}")
+        right.plot(margins.tolist(), hard.tolist(), plots.LINES[1], color=plots.COLOURS[6], label="alpha = 0")
+        right.plot(margins.tolist(), soft.tolist(), color=plots.COLOURS[0], label=f"alpha = {smoothing:.2f}")
+        right.set(xlabel="margin: true logit minus the others (logit units)", ylabel="loss (nats)", ylim=(-0.1, 4.5))
+        where = f"lowest, {float(soft[lowest]):.2f}, at a margin of {float(margins[lowest]):.2f}"
+        bounded = smoothing > 0
+        if bounded:
+            right.plot(float(margins[lowest]), float(soft[lowest]), plots.MARKERS[0], color=plots.COLOURS[1])
+        right.set_title(where if bounded else "lowest beyond the picture: the margin has no bound")
+        right.legend(frameon=False)
+        alt = (
+            f"Targets for alpha = {smoothing:.2f} and {count} classes: {float(bars[0]):.3f} for the true one, "
+            f"{float(bars[1]):.4f} for each other; the loss against the margin is "
+            f"{where if bounded else 'falling throughout'}."
+        )
+        return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
 
     try:
         import ipywidgets
@@ -260,3 +306,18 @@ def connection_explorer(weight: Tensor, bias: Tensor, x: Tensor, p: float = 0.3)
     for control in (kind, unit, entry, rate):
         control.observe(update, names="value")
     again.on_click(redraw)
+        display(draw(alpha, classes))  # type: ignore[no-untyped-call]
+        return
+    smoothing = ipywidgets.FloatSlider(
+        value=alpha, min=0, max=1, step=0.05, description="alpha", continuous_update=False
+    )
+    count = ipywidgets.IntSlider(value=classes, min=2, max=30, description="K", continuous_update=False)
+    display(ipywidgets.HBox([smoothing, count]))  # type: ignore[no-untyped-call]
+    picture: Any = display(draw(alpha, classes), display_id=True)  # type: ignore[no-untyped-call]
+
+    def update(_change: object) -> None:
+        if picture is not None:
+            picture.update(draw(smoothing.value, count.value))
+
+    smoothing.observe(update, names="value")
+    count.observe(update, names="value")

@@ -1,0 +1,55 @@
+"""Graded-only checks of 05_label_smoothing: against the reference solution, on secret seeds and sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from autograder import expect
+from autograder.checks import check
+from autograder.draw import Draw
+
+
+@check("smooth_labels", points=1)
+def targets_agree_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
+    """For any number of examples and classes, and any alpha, the targets are the reference's."""
+    for _ in range(4):
+        # The last class does not occur, and there are more examples than classes.
+        examples, classes = draw.integer(41, 60), draw.integer(3, 40)
+        target, alpha = draw.labels(examples, classes - 1), draw.uniform(0.02, 0.98)
+        targets = expect.call(
+            student.smooth_labels, target, classes, alpha, what="smooth_labels"
+        )
+        expect.close(targets, reference.smooth_labels(target, classes, alpha), "the targets")
+
+
+@check("LabelSmoothingCrossEntropy", points=2)
+def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
+    """Loss and gradient are the reference's, for each reduction and any alpha, number of classes and size of the logits."""
+    for reduction in ("none", "mean", "sum"):
+        for scale in (1.0, 2.0):
+            examples, classes = draw.integer(31, 40), draw.integer(12, 30)
+            alpha = draw.uniform(0.02, 0.98)
+            logits, target = (
+                draw.normal(examples, classes, scale=scale),
+                draw.labels(examples, classes - 1),
+            )
+            target[0] = classes - 2  # the largest, for the last class does not occur
+            wanted = logits.double().requires_grad_()
+            right = reference.LabelSmoothingCrossEntropy(alpha, reduction)(wanted, target)
+            g = draw.signed(*right.shape)
+            (slope,) = torch.autograd.grad(right, wanted, g.double())
+            loss = expect.made(
+                student.LabelSmoothingCrossEntropy,
+                alpha=alpha,
+                reduction=reduction,
+                what="LabelSmoothingCrossEntropy",
+            )
+            seen = student.observe(loss, logits.clone().requires_grad_(), target, cotangent=g)
+            what = f"the loss with reduction “{reduction}”"
+            # A sum of up to 40 losses of up to 15, in float32.
+            expect.close(seen.output, right.detach(), what, reduction, 1e-5, 1e-4)
+            gradient = seen.gradients[0]
+            expect.that(gradient is not None, "gradient:none", "no gradient reaches the logits")
+            expect.close(gradient, slope, "the gradient of the logits", "gradient", 1e-4, 1e-5)

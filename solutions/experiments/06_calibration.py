@@ -26,7 +26,7 @@ SEEDS = range(10)
 ALPHAS = (0.0, 0.05, 0.1, 0.2)
 NOISES = (0.0, 0.2)
 HALF = 500
-METRICS = ("accuracy", "confidence", "nll", "ece", "floor", "t", "nll_t", "ece_t")
+METRICS = ("accuracy", "confidence", "nll", "ece", "floor", "t", "nll_t", "ece_t", "floor_t")
 
 
 def with_noise(data: Data, noise: float, seed: int) -> Data:
@@ -76,6 +76,7 @@ def measured(logits: Tensor, target: Tensor) -> dict[str, float]:
         "t": t,
         "nll_t": float(functional.cross_entropy(logits / t, target)),
         "ece_t": ece((logits / t).softmax(1), target),
+        "floor_t": floor((logits / t).softmax(1)),
     }  # fmt: skip
 
 

@@ -176,7 +176,9 @@ if ready(reliability_bins):
     for b in range(5):
         inside = f"{int(count[b])} examples"
         if count[b]:
-            inside += f", confidence {float(confidence[b]):.3f}, accuracy {float(accuracy[b]):.3f}"
+            inside += (
+                f", confidence {float(confidence[b]):.3f}, accuracy {float(accuracy[b]):.3f}"
+            )
         print(f"bin [{b / 5:.1f}, {(b + 1) / 5:.1f}{']' if b == 4 else ')'}: {inside}")
 
 # %% [markdown]
@@ -258,10 +260,13 @@ if ready(reliability_bins, expected_calibration_error):
         ]
         floors.append(sum(errors) / DRAWS)
         confidence, _, count = reliability_bins(*perfect(examples, coins))
-        confidence, share = confidence[count > 0].double(), (count[count > 0] / examples).double()
+        confidence, share = (
+            confidence[count > 0].double(),
+            (count[count > 0] / examples).double(),
+        )
         spread = (share * confidence * (1 - confidence)).sqrt().sum()
         formula.append(math.sqrt(2 / (math.pi * examples)) * float(spread))
-        print(f"N = {examples:6}: mean ECE {floors[-1]:.2f}, by the formula {formula[-1]:.2f}")
+        print(f"N = {examples:6}: mean ECE {floors[-1]:.3f}, by the formula {formula[-1]:.3f}")
     q1.compare(
         "abcd"[min(range(4), key=lambda k: abs([0, 0.002, 0.04, 0.2][k] - floors[1]))],
         "Each bin's accuracy is off by chance, and the absolute value lets nothing cancel.",
@@ -281,7 +286,8 @@ if ready(reliability_bins, expected_calibration_error):
         figure,
         "The calibration error of a perfectly calibrated predictor against the number of "
         "examples, both axes logarithmic: measured and by the formula, "
-        + ", ".join(f"{f:.4f} at N = {n}" for n, f in zip(SIZES, floors, strict=True)) + ".",
+        + ", ".join(f"{f:.4f} at N = {n}" for n, f in zip(SIZES, floors, strict=True))
+        + ".",
     )
 
 # %% [markdown]
@@ -422,9 +428,7 @@ def with_noise(data: Data, noise: float, seed: int) -> Data:
     clean = data.train.labels
     replaced = torch.rand(len(clean), generator=coins) < noise
     drawn = torch.randint(0, len(data.class_names), clean.shape, generator=coins)
-    return replace(
-        data, train=Split(data.train.images, torch.where(replaced, drawn, clean))
-    )
+    return replace(data, train=Split(data.train.images, torch.where(replaced, drawn, clean)))
 
 
 WAYS = {
@@ -449,7 +453,9 @@ def floor(probs: Tensor, draws: int = 100) -> float:
     """The mean ECE of these predictions if they were calibrated: labels drawn from themselves."""
     coins = torch.Generator().manual_seed(0)
     drawn = torch.multinomial(probs, draws, replacement=True, generator=coins)
-    return sum(float(expected_calibration_error(probs, drawn[:, d])) for d in range(draws)) / draws
+    return (
+        sum(float(expected_calibration_error(probs, drawn[:, d])) for d in range(draws)) / draws
+    )
 
 
 def measured(z: Tensor) -> dict[str, float]:
@@ -483,7 +489,11 @@ if ready(reliability_bins, expected_calibration_error, fit_temperature):
         ("plain after T - plain", ("plain", "ECE after T"), ("plain", "ECE")),
         ("smoothed - plain after T", ("smoothed", "ECE"), ("plain", "ECE after T")),
         ("noise: smoothed - plain", ("smoothed, noise", "ECE"), ("plain, noise", "ECE")),
-        ("noise: plain after T - plain", ("plain, noise", "ECE after T"), ("plain, noise", "ECE")),
+        (
+            "noise: plain after T - plain",
+            ("plain, noise", "ECE after T"),
+            ("plain, noise", "ECE"),
+        ),
     ):
         pairs = zip(results[one[0]], results[other[0]], strict=True)
         mean, s = mean_and_spread([a[one[1]] - b[other[1]] for a, b in pairs])
@@ -542,7 +552,9 @@ if ready(reliability_bins, expected_calibration_error, fit_temperature):
         "Smoothing turned an error to one side into one to the other. With three seeds, look at "
         "the spread before you call a difference clear.",
     )
-    mean, s = mean_and_spread([r["confidence"] - r["accuracy"] for r in results["plain, noise"]])
+    mean, s = mean_and_spread(
+        [r["confidence"] - r["accuracy"] for r in results["plain, noise"]]
+    )
     q3.compare(
         "c" if abs(mean) < 0.02 else "a" if mean > 0 else "b",
         "Labels of which every fifth may be anything teach a network that nothing is certain; the "
@@ -612,7 +624,9 @@ if ready(reliability_bins, expected_calibration_error, fit_temperature):
 if ready(reliability_bins, expected_calibration_error, fit_temperature):
     coins = torch.Generator().manual_seed(0)
     z = 4 * torch.randn(2000, 10, generator=coins, dtype=torch.float64)
-    y = torch.multinomial((z / 2).softmax(dim=1), 1, generator=coins).squeeze(1)  # so T is near 2
+    y = torch.multinomial((z / 2).softmax(dim=1), 1, generator=coins).squeeze(
+        1
+    )  # so T is near 2
     sure, chosen = z.softmax(dim=1).max(dim=1)
     off = (chosen == y).double() - sure
     sums = binned_statistic(sure.numpy(), off.numpy(), "sum", bins=15, range=(0, 1)).statistic

@@ -55,8 +55,8 @@ EXERCISES = (
             "Search in log T, which may be any number while T stays positive. Either halve an interval by the sign of the "
             "derivative, or let an optimizer such as `torch.optim.LBFGS` minimise F.cross_entropy(logits / T, target) "
             "(with `line_search_fn=\"strong_wolfe\"`, until it no longer changes).",
-            "By halves: z = logits.detach().double(). At the best T the mean of z at the true classes equals the mean over rows "
-            "of (softmax(z / T) * z).sum(1). If the latter is larger, the network is too sure at this T, so T must grow. "
+            "By halves: z = logits.detach().double(). At the best T the mean of z at the true classes is the mean over rows of "
+            "(softmax(z / T) * z).sum(1). If the latter is larger, the network is too sure at this T, so T must grow. "
             "Fifty halvings of log T between log 0.01 and log 100 are plenty.",
         ),
     ),
@@ -280,7 +280,9 @@ def ignores_empty_bins(student: Any, draw: Draw) -> None:
     """Empty bins add nothing, and never NaN; one example is enough."""
     # All but one right in the lower two of four bins, one right in the upper two: gaps to both sides, and of different weights.
     chosen, sizes = _some_bins(draw), draw.sizes(4, 3, 9)
-    batch = _batch(draw, [(b, n, n - 1 if i < 2 else 1, False) for i, (b, n) in enumerate(zip(chosen, sizes, strict=True))])
+    batch = _batch(
+        draw, [(b, n, n - 1 if i < 2 else 1, False) for i, (b, n) in enumerate(zip(chosen, sizes, strict=True))]
+    )
     gaps = batch.gaps.abs()
     known = {"mean_over_all_bins": float(gaps.mean()), "mean_over_filled_bins": float(gaps[batch.count > 0].mean())}
     expect.close(_ece(student, batch, n_bins=BINS), batch.ece, _ERROR, "empty", *_CLOSE, known)
@@ -394,7 +396,11 @@ def leaves_logits_and_gradients_alone(student: Any, draw: Draw) -> None:
     )
     after = seen if isinstance(seen, dict) else {}
     for key, code, message in (
-        ("values", "input:changed", "the logits were changed by the call: compute new tensors instead of writing into them"),
+        (
+            "values",
+            "input:changed",
+            "the logits were changed by the call: compute new tensors instead of writing into them",
+        ),
         ("target", "input:target", "the targets were changed by the call"),
         ("wants", "gradient:switched_off", "the logits wanted a gradient before the call, and no longer do"),
         ("gradient", "gradient:left", "the call left a gradient in the logits: work on logits.detach()"),
@@ -481,7 +487,8 @@ def _uniform(draw: Draw, *shape: int) -> Tensor:
 
 def _three(student: Any, batch: Batch, *args: Any, code: str = "bins", **options: Any) -> list[Tensor]:
     parts = _parts(
-        expect.call(student.reliability_bins, batch.probs, batch.target, *args, what="reliability_bins", **options), code
+        expect.call(student.reliability_bins, batch.probs, batch.target, *args, what="reliability_bins", **options),
+        code,
     )
     for name, part in zip(("confidence", "accuracy", "count"), parts, strict=True):
         _length(part, batch, name, code)
@@ -509,7 +516,9 @@ def _length(part: Tensor, batch: Batch, name: str, code: str) -> None:
     if shape == (n,):
         return
     filled = len(batch.place.unique())
-    seen = {(n + 1,): "one_more", (n - 1,): "one_less", (BINS,): "always_15", (filled,): "filled_only"}.get(shape, "shape")
+    seen = {(n + 1,): "one_more", (n - 1,): "one_less", (BINS,): "always_15", (filled,): "filled_only"}.get(
+        shape, "shape"
+    )
     seen = "numbers" if not shape else "per_example" if shape == (len(batch.hit),) else seen
     raise expect.Failure(f"{code}:{seen}", f"{name} should have shape ({n},), one number for each bin, got {shape}")
 
@@ -539,7 +548,9 @@ def _wrong_counts(batch: Batch) -> dict[str, Tensor]:
         "from_one_half": counted(batch.confidence, range=(0.5, 1)),
         "softmax_again": counted(certain, range=(0, 1)),
         "least_probable": counted(batch.probs.amin(1), range=(0, 1)),
-        "to_the_nearest": batch.per_bin(torch.ones_like(batch.hit), (batch.place + 1 - batch.place % 2).clamp(max=n - 1)),
+        "to_the_nearest": batch.per_bin(
+            torch.ones_like(batch.hit), (batch.place + 1 - batch.place % 2).clamp(max=n - 1)
+        ),
         "cumulative": count.flip(0).cumsum(0).flip(0),
         "cumulative_up": count.cumsum(0),
         "first_lost": first,
@@ -656,7 +667,7 @@ def _problem(draw: Draw, best: float) -> Problem:
     labels = [0] * len(hits)
     while len(wrong) > 4:  # the label nearest to what is due on average
         i, mean = wrong.pop(), due / (len(wrong) + 1)
-        labels[i] = min(range(1, 1 + len(REST)), key=lambda k: abs(logits_of[i][k] - mean))  # noqa: B023
+        labels[i] = min(range(1, 1 + len(REST)), key=lambda k: abs(logits_of[i][k] - mean))
         due -= logits_of[i][labels[i]]
     ends = product(range(1, len(REST) + 1), repeat=4)
     end = min(ends, key=lambda ks: abs(due - sum(logits_of[i][k] for i, k in zip(wrong, ks, strict=True))))
@@ -696,7 +707,7 @@ def _expect_best(t: float, problem: Problem, code: str) -> None:
 
 
 def _objective_met(t: float, problem: Problem) -> str | None:
-    """Say whether a softmax over the wrong axis gives less at t than a little to either side, and than at the best temperature."""
+    """Say whether a softmax over the wrong axis gives less at t than a little to either side, and than at the best T."""
     z, y = problem.logits.double(), problem.target
     if t <= 0:
         return None

@@ -196,8 +196,8 @@ def reliability_diagrams(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], er
         panels: {name: (mean confidence, accuracy, count)}, each of shape (bins,), with equal bins of [0, 1].
         errors: {name: calibration error}, a fraction, for the titles.
     """
-    figure, [top, bottom] = grid(2, len(panels), 2.75 * len(panels) + 0.4, 4.0)
-    figure.get_layout_engine().set(hspace=0.02)  # type: ignore[union-attr]
+    figure, [top, bottom] = grid(2, len(panels), 2.6 * len(panels) + 0.4, 4.5)
+    top[0].get_gridspec().set_height_ratios((3, 1))  # type: ignore[union-attr]
     for (name, bins), axis, below in zip(panels.items(), top, bottom, strict=True):
         confidence, accuracy, count = (part.detach().double().cpu() for part in bins)
         number, filled = len(count), count > 0
@@ -208,7 +208,14 @@ def reliability_diagrams(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], er
         # What the accuracy of n examples is off by chance, were the confidence right.
         chance = (c * (1 - c) / n).clamp(min=0).sqrt().tolist()
         axis.errorbar(
-            c.tolist(), c.tolist(), chance, fmt="none", ecolor="#777777", elinewidth=0.9, capsize=2, label="chance (1 s.d.)"
+            c.tolist(),
+            c.tolist(),
+            chance,
+            fmt="none",
+            ecolor="#777777",
+            elinewidth=0.9,
+            capsize=2,
+            label="chance (1 s.d.)",
         )
         axis.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="calibrated")
         axis.set(xlim=(0, 1), ylim=(0, 1.02), title=f"{name}\nECE {errors[name]:.3f}")
@@ -216,10 +223,8 @@ def reliability_diagrams(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], er
         below.bar(centres, (count / count.sum().clamp(min=1)).tolist(), 0.92 / number, color=COLOURS[0])
         below.set(xlim=(0, 1), xlabel="confidence")
     most = max(float((count / count.sum().clamp(min=1)).max()) for _, _, count in panels.values())
-    for axis, below in zip(top, bottom, strict=True):
-        axis.set_box_aspect(1)
+    for below in bottom:
         below.set_ylim(0, 1.1 * most)
-        below.set_box_aspect(0.35)
     top[0].set_ylabel("accuracy (fraction)")
     bottom[0].set_ylabel("share of\nexamples")
     figure.legend(*top[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)

@@ -72,7 +72,10 @@ def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown
 
 
 def temperature_explorer(
-    networks: Mapping[str, tuple[Tensor, Tensor]], bins: Bins, error: Callable[[Tensor, Tensor], Any], start: float = 1.0
+    networks: Mapping[str, tuple[Tensor, Tensor]],
+    bins: Bins,
+    error: Callable[[Tensor, Tensor], Any],
+    start: float = 1.0,
 ) -> None:
     """Explore what a temperature does to a reliability diagram: a slider for T, and a choice of the network.
 
@@ -99,7 +102,9 @@ def temperature_explorer(
             f"calibration error {errors[title]:.3f}"
         )
         figure.suptitle(f"{name}, T = {temperature:.2f}: {said}", fontsize=9)
-        return Image(data=plots.png(figure), alt=f"Reliability diagrams of {name} at T = 1 and {temperature:.2f}: {said}.")  # type: ignore[no-untyped-call]
+        return Image(
+            data=plots.png(figure), alt=f"Reliability diagrams of {name} at T = 1 and {temperature:.2f}: {said}."
+        )  # type: ignore[no-untyped-call]
 
     first = next(iter(networks))
     try:

@@ -17,7 +17,11 @@ CLOSE = (1e-5, 1e-5)
 @check("reliability_bins", points=2)
 def bins_agree_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """Confidence, accuracy and count are the reference's, for many sizes, dtypes and numbers of bins."""
-    for dtype, n_bins in ((torch.float32, 15), (torch.float64, draw.integer(7, 13)), (torch.float32, 1)):
+    for dtype, n_bins in (
+        (torch.float32, 15),
+        (torch.float64, draw.integer(7, 13)),
+        (torch.float32, 1),
+    ):
         probs, target = _predictions(draw, n_bins, dtype)
         parts = expect.call(student.reliability_bins, probs, target, n_bins=n_bins)
         expect.that(
@@ -27,7 +31,9 @@ def bins_agree_with_the_reference(student: Any, draw: Draw, reference: Any) -> N
         )
         right = reference.reliability_bins(probs, target, n_bins)
         filled = right[2] > 0
-        for name, got, wanted in zip(("confidence", "accuracy", "count"), parts, right, strict=True):
+        for name, got, wanted in zip(
+            ("confidence", "accuracy", "count"), parts, right, strict=True
+        ):
             got = expect.tensor(got, name, shape=wanted.shape, finite=name != "confidence")
             # An empty bin's confidence is free.
             kept = torch.where(filled, got.double(), 0.0) if name == "confidence" else got
@@ -38,9 +44,15 @@ def bins_agree_with_the_reference(student: Any, draw: Draw, reference: Any) -> N
 @check("expected_calibration_error", points=2)
 def error_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """The error is the reference's, for many sizes, dtypes and numbers of bins."""
-    for dtype, n_bins in ((torch.float32, 15), (torch.float64, draw.integer(7, 13)), (torch.float32, 1)):
+    for dtype, n_bins in (
+        (torch.float32, 15),
+        (torch.float64, draw.integer(7, 13)),
+        (torch.float32, 1),
+    ):
         probs, target = _predictions(draw, n_bins, dtype)
-        wanted = float(reference.expected_calibration_error(probs.clone(), target.clone(), n_bins))
+        wanted = float(
+            reference.expected_calibration_error(probs.clone(), target.clone(), n_bins)
+        )
         result = expect.call(student.expected_calibration_error, probs, target, n_bins=n_bins)
         expect.close(result, wanted, f"the error in {n_bins} bins", "reference", *CLOSE)
 
@@ -57,7 +69,9 @@ def temperature_agrees_with_the_reference(student: Any, draw: Draw, reference: A
         target = torch.where(torch.arange(examples) % 12 == 0, scores.argmin(1), target)
         logits = (sharpness * scores + draw.normal(examples, 1, scale=3.0)).to(dtype)
         wanted = float(reference.fit_temperature(logits.clone(), target.clone()))
-        got = expect.scalar(expect.call(student.fit_temperature, logits, target), "the temperature")
+        got = expect.scalar(
+            expect.call(student.fit_temperature, logits, target), "the temperature"
+        )
         expect.that(
             abs(got / wanted - 1) <= 0.0101,
             "reference",
@@ -75,7 +89,11 @@ def _predictions(draw: Draw, n_bins: int, dtype: torch.dtype) -> tuple[Tensor, T
     certain = torch.eye(classes, dtype=torch.float64)[draw.labels(draw.integer(1, 5), classes)]
     probs = torch.cat([probs, certain]).to(dtype)
     best = probs.argmax(1)
-    target = torch.where(torch.rand(len(probs), generator=_coins(draw)) < 0.6, best, draw.labels(len(probs), classes))
+    target = torch.where(
+        torch.rand(len(probs), generator=_coins(draw)) < 0.6,
+        best,
+        draw.labels(len(probs), classes),
+    )
     target[-1] = (best[-1] + 1) % classes  # certain, and wrong
     return probs, target
 

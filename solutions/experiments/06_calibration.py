@@ -59,7 +59,11 @@ def best_temperature(logits: Tensor, target: Tensor) -> float:
     def loss(log_t: float) -> float:
         return float(functional.cross_entropy(logits.double() / np.exp(log_t), target))
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-6}).x))
+    return float(
+        np.exp(
+            minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-6}).x
+        )
+    )
 
 
 def measured(logits: Tensor, target: Tensor) -> dict[str, float]:
@@ -118,7 +122,9 @@ def main() -> None:
         better = [r["ece_t"] - r["ece"] for r in plain]
         print(f"\nwithout smoothing, ECE after temperature − before: {shown(better, '+')}")
         for alpha in ALPHAS[1:]:
-            against = [s["ece"] - p["ece_t"] for s, p in zip(results[alpha], plain, strict=True)]
+            against = [
+                s["ece"] - p["ece_t"] for s, p in zip(results[alpha], plain, strict=True)
+            ]
             print(f"ECE of smoothing {alpha} − ECE of temperature alone: {shown(against, '+')}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,18 @@ def _sorted(confidence: Tensor, hit: Tensor, bins: Tensor, n_bins: int) -> Bins:
     """Mean of confidence and hits in each bin, and the count, given the bin of each example."""
     member = F.one_hot(bins, n_bins).to(confidence.dtype)
     count = member.sum(0)
-    return confidence @ member / count.clamp(min=1), hit.to(confidence.dtype) @ member / count.clamp(min=1), count
+    return (
+        confidence @ member / count.clamp(min=1),
+        hit.to(confidence.dtype) @ member / count.clamp(min=1),
+        count,
+    )
 
 
 def _bins(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
     confidence, chosen = probs.max(dim=1)
-    return _sorted(confidence, chosen == target, (confidence * n_bins).long().clamp(max=n_bins - 1), n_bins)
+    return _sorted(
+        confidence, chosen == target, (confidence * n_bins).long().clamp(max=n_bins - 1), n_bins
+    )
 
 
 # -- reliability_bins: wrong ---------------------------------------------------------------------------------------------
@@ -62,7 +69,9 @@ def one_falls_out(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
         inside = (confidence >= b / n_bins) & (confidence < (b + 1) / n_bins)
         n = inside.sum()
         parts.append(
-            torch.stack([confidence[inside].mean(), hit[inside].mean(), n]) if n else torch.zeros(3, dtype=probs.dtype)
+            torch.stack([confidence[inside].mean(), hit[inside].mean(), n])
+            if n
+            else torch.zeros(3, dtype=probs.dtype)
         )
     confidence, accuracy, count = torch.stack(parts).T
     return confidence, accuracy, count
@@ -225,7 +234,9 @@ def confidence_in_the_true_class(probs: Tensor, target: Tensor, n_bins: int = 15
     """
     confidence, chosen = probs.max(dim=1)
     true = probs.gather(1, target[:, None]).squeeze(1)
-    return _sorted(true, chosen == target, (confidence * n_bins).long().clamp(max=n_bins - 1), n_bins)
+    return _sorted(
+        true, chosen == target, (confidence * n_bins).long().clamp(max=n_bins - 1), n_bins
+    )
 
 
 @mistake("reliability_bins")
@@ -246,7 +257,9 @@ def bins_from_least_to_most(probs: Tensor, target: Tensor, n_bins: int = 15) -> 
     confidence, chosen = probs.max(dim=1)
     low, high = confidence.min(), confidence.max()
     place = (confidence - low) / (high - low).clamp(min=1e-9)
-    return _sorted(confidence, chosen == target, (place * n_bins).long().clamp(max=n_bins - 1), n_bins)
+    return _sorted(
+        confidence, chosen == target, (place * n_bins).long().clamp(max=n_bins - 1), n_bins
+    )
 
 
 @mistake("reliability_bins")
@@ -256,7 +269,9 @@ def bins_from_chance(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
     """
     confidence, chosen = probs.max(dim=1)
     place = (confidence - 1 / probs.shape[1]) / (1 - 1 / probs.shape[1])
-    return _sorted(confidence, chosen == target, (place * n_bins).long().clamp(0, n_bins - 1), n_bins)
+    return _sorted(
+        confidence, chosen == target, (place * n_bins).long().clamp(0, n_bins - 1), n_bins
+    )
 
 
 @mistake("reliability_bins")
@@ -273,7 +288,12 @@ def bins_rounded_to_the_nearest(probs: Tensor, target: Tensor, n_bins: int = 15)
     to half a width above. Round down: 0.09 of ten bins is in the first, [0, 0.1).
     """
     confidence, chosen = probs.max(dim=1)
-    return _sorted(confidence, chosen == target, (confidence * n_bins).round().long().clamp(max=n_bins - 1), n_bins)
+    return _sorted(
+        confidence,
+        chosen == target,
+        (confidence * n_bins).round().long().clamp(max=n_bins - 1),
+        n_bins,
+    )
 
 
 @mistake("reliability_bins")
@@ -349,7 +369,9 @@ def largest_over_the_batch(probs: Tensor, target: Tensor, n_bins: int = 15) -> B
     classes are the second axis: `dim=1`.
     """
     confidence, chosen = probs.max(dim=0)
-    return _sorted(confidence, chosen == target, (confidence * n_bins).long().clamp(max=n_bins - 1), n_bins)
+    return _sorted(
+        confidence, chosen == target, (confidence * n_bins).long().clamp(max=n_bins - 1), n_bins
+    )
 
 
 @mistake("reliability_bins")
@@ -393,7 +415,7 @@ def a_loop_with_closed_upper_ends(probs: Tensor, target: Tensor, n_bins: int = 1
     hit = chosen.eq(target)
     out = [torch.zeros(n_bins) for _ in range(3)]
     edges = torch.linspace(0, 1, n_bins + 1)
-    for b, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for b, (low, high) in enumerate(pairwise(edges)):
         inside = confidence.gt(low) & confidence.le(high)
         if inside.any():
             out[0][b] = confidence[inside].mean()
@@ -422,15 +444,23 @@ def in_numpy(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
     size = np.maximum(count, 1)
     total, _ = np.histogram(confidence, n_bins, (0, 1), weights=confidence)
     hits, _ = np.histogram(confidence, n_bins, (0, 1), weights=hit.astype(float))
-    return torch.from_numpy(total / size), torch.from_numpy(hits / size), torch.from_numpy(count)
+    return (
+        torch.from_numpy(total / size),
+        torch.from_numpy(hits / size),
+        torch.from_numpy(count),
+    )
 
 
 @right("reliability_bins")
 def by_scatter(probs: Tensor, target: Tensor, n_bins: int = 15) -> Tensor:
     confidence, chosen = probs.topk(1, dim=1)
     bins = torch.ceil(confidence * n_bins).long().sub(1).clamp(0, n_bins - 1).squeeze(1)
-    what = torch.cat([confidence, (chosen == target[:, None]).to(probs), torch.ones_like(confidence)], dim=1)
-    sums = torch.zeros(n_bins, 3, dtype=probs.dtype).scatter_add(0, bins[:, None].expand(-1, 3), what)
+    what = torch.cat(
+        [confidence, (chosen == target[:, None]).to(probs), torch.ones_like(confidence)], dim=1
+    )
+    sums = torch.zeros(n_bins, 3, dtype=probs.dtype).scatter_add(
+        0, bins[:, None].expand(-1, 3), what
+    )
     sums[:, :2] /= sums[:, 2:].clamp(min=1e-8)
     return sums.T
 
@@ -439,7 +469,9 @@ def by_scatter(probs: Tensor, target: Tensor, n_bins: int = 15) -> Tensor:
 def by_masks(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
     confidence, chosen = probs.sort(dim=1, descending=True)
     confidence, hit = confidence[:, 0], chosen[:, 0] == target
-    inside = (confidence * n_bins).floor().clamp(max=n_bins - 1) == torch.arange(n_bins)[:, None]
+    inside = (confidence * n_bins).floor().clamp(max=n_bins - 1) == torch.arange(n_bins)[
+        :, None
+    ]
     count = inside.sum(1)
     accuracy = torch.nan_to_num((inside & hit).sum(1) / count)
     return torch.where(inside, confidence, 0).sum(1) / count.clamp(min=1), accuracy, count
@@ -451,8 +483,15 @@ def in_plain_python(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
     for row, label in zip(probs.tolist(), target.tolist(), strict=True):
         best = max(row)
         members[min(int(best * n_bins), n_bins - 1)].append((best, row.index(best) == label))
-    means = [[sum(m[k] for m in each) / len(each) if each else 0.0 for each in members] for k in (0, 1)]
-    return torch.tensor(means[0]), torch.tensor(means[1]), torch.tensor([len(each) for each in members])
+    means = [
+        [sum(m[k] for m in each) / len(each) if each else 0.0 for each in members]
+        for k in (0, 1)
+    ]
+    return (
+        torch.tensor(means[0]),
+        torch.tensor(means[1]),
+        torch.tensor([len(each) for each in members]),
+    )
 
 
 # -- expected_calibration_error: wrong -----------------------------------------------------------------------------------
@@ -463,7 +502,7 @@ def mean_over_bins(probs: Tensor, target: Tensor, n_bins: int = 15) -> Tensor:
     """The gaps of all bins are averaged, each with the same weight: a bin with one example counts as much as one with hundreds.
     Weigh each gap by the share of the examples in its bin.
     """
-    confidence, accuracy, count = _bins(probs, target, n_bins)
+    confidence, accuracy, _ = _bins(probs, target, n_bins)
     return (accuracy - confidence).abs().mean()
 
 
@@ -481,7 +520,7 @@ def sum_of_gaps(probs: Tensor, target: Tensor, n_bins: int = 15) -> Tensor:
     """The gaps of the bins are added up without any weights, so the result can be as large as the number of bins. Each gap
     counts by the share of the examples that are in its bin.
     """
-    confidence, accuracy, count = _bins(probs, target, n_bins)
+    confidence, accuracy, _ = _bins(probs, target, n_bins)
     return (accuracy - confidence).abs().sum()
 
 
@@ -757,7 +796,9 @@ def a_loop_over_bins(probs: Tensor, target: Tensor, n_bins: int = 15) -> float:
 @right("expected_calibration_error")
 def sums_of_what_is_off(probs: Tensor, target: Tensor, n_bins: int = 15) -> Any:
     confidence, chosen = (part.numpy() for part in probs.double().max(dim=1))
-    sums, _ = np.histogram(confidence, n_bins, (0, 1), weights=(chosen == target.numpy()) - confidence)
+    sums, _ = np.histogram(
+        confidence, n_bins, (0, 1), weights=(chosen == target.numpy()) - confidence
+    )
     return np.abs(sums).sum() / len(confidence)
 
 
@@ -791,10 +832,14 @@ def filled_bins_only(probs: Tensor, target: Tensor, n_bins: int = 15) -> float:
 def _slope(logits: Tensor, target: Tensor, t: float) -> float:
     """Positive where the network is too sure at t, so that t has to grow."""
     z = logits.detach().double()
-    return float((((z / t).softmax(1) * z).sum(1) - z.gather(1, target[:, None]).squeeze(1)).mean())
+    return float(
+        (((z / t).softmax(1) * z).sum(1) - z.gather(1, target[:, None]).squeeze(1)).mean()
+    )
 
 
-def _fit(logits: Tensor, target: Tensor, low: float = 1e-2, high: float = 1e2, steps: int = 30) -> float:
+def _fit(
+    logits: Tensor, target: Tensor, low: float = 1e-2, high: float = 1e2, steps: int = 30
+) -> float:
     for _ in range(steps):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if _slope(logits, target, middle) > 0 else (low, middle)
@@ -846,7 +891,9 @@ def best_accuracy(logits: Tensor, target: Tensor) -> float:
     accuracy is the same for every T and says nothing: which number does depend on T?
     """
     grid = [k / 2 for k in range(1, 11)]
-    return max(grid, key=lambda t: float(((logits.detach() / t).argmax(1) == target).double().mean()))
+    return max(
+        grid, key=lambda t: float(((logits.detach() / t).argmax(1) == target).double().mean())
+    )
 
 
 @mistake("fit_temperature")
@@ -981,7 +1028,9 @@ def exponentials_overflow(logits: Tensor, target: Tensor) -> float:
         middle = (low + high) / 2
         e = torch.exp(z / math.exp(middle))
         expected = (e / e.sum(1, keepdim=True) * z).sum(1).mean()
-        low, high = (middle, high) if expected > z.gather(1, target[:, None]).mean() else (low, middle)
+        low, high = (
+            (middle, high) if expected > z.gather(1, target[:, None]).mean() else (low, middle)
+        )
     return math.exp(middle)
 
 
@@ -1138,5 +1187,9 @@ def by_adam(logits: Tensor, target: Tensor) -> float:
 def by_a_fine_grid_in_the_logarithm(logits: Tensor, target: Tensor) -> float:
     grid = torch.logspace(math.log10(0.04), math.log10(25), 700, dtype=torch.float64)
     z = logits.detach().double()[None] / grid[:, None, None]
-    loss = F.cross_entropy(z.flatten(0, 1), target.repeat(len(grid)), reduction="none").view(len(grid), -1).mean(1)
+    loss = (
+        F.cross_entropy(z.flatten(0, 1), target.repeat(len(grid)), reduction="none")
+        .view(len(grid), -1)
+        .mean(1)
+    )
     return grid[loss.argmin()].item()

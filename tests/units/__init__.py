@@ -1,0 +1,1 @@
+"""What the generic tests do not cover, unit by unit."""

@@ -562,7 +562,51 @@ if ready(reliability_bins, expected_calibration_error, fit_temperature):
     )
 
 # %% [markdown]
-# @@MEASURED@@
+# **What we measured.** With these three seeds, on clean labels, plain training was too sure of itself and smoothing not sure
+# enough: mean confidences of 0.875 and 0.737 for accuracies of 0.811 and 0.833. The errors are to opposite sides, 0.070 ±
+# 0.007 and 0.100 ± 0.024, with floors of 0.032 and 0.046. The fitted temperatures say the same, 1.56 ± 0.11 against 0.72 ±
+# 0.03, and after them the errors were 0.030 ± 0.013 and 0.040 ± 0.002 where the floors are 0.039 and 0.037: nothing is left to
+# be seen. On noisy labels plain training was not sure enough (0.662 for an accuracy of 0.754), and smoothing took it further
+# from the diagonal, by 0.108 ± 0.007. (The first figure's diagrams hold three networks each, 1500 predictions, and so have a
+# smaller error than the mean of the three.)
+#
+# Three seeds leave much open, so we also ran ten, and two more amounts of smoothing (0 to 9; bins by NumPy and temperature by
+# SciPy: `python solutions/experiments/06_calibration.py` in the course's repository). Mean ± standard deviation over the ten:
+#
+# | clean labels | accuracy | confidence | ECE | floor | T | ECE after T | floor after T | loss after T |
+# |---|---|---|---|---|---|---|---|---|
+# | α = 0 | 0.804 ± 0.017 | 0.874 ± 0.010 | 0.077 ± 0.013 | 0.032 | 1.53 ± 0.12 | 0.037 ± 0.010 | 0.039 | 0.559 ± 0.030 |
+# | α = 0.05 | 0.822 ± 0.014 | 0.790 ± 0.014 | 0.053 ± 0.008 | 0.042 | 0.87 ± 0.04 | 0.039 ± 0.006 | 0.038 | 0.549 ± 0.024 |
+# | α = 0.1 | 0.826 ± 0.011 | 0.741 ± 0.017 | 0.092 ± 0.015 | 0.046 | 0.74 ± 0.03 | 0.037 ± 0.007 | 0.038 | 0.545 ± 0.022 |
+# | α = 0.2 | 0.825 ± 0.008 | 0.657 ± 0.016 | 0.171 ± 0.021 | 0.052 | 0.61 ± 0.03 | 0.038 ± 0.007 | 0.038 | 0.543 ± 0.018 |
+#
+# | noisy labels | accuracy | confidence | ECE | floor | T | ECE after T | floor after T | loss after T |
+# |---|---|---|---|---|---|---|---|---|
+# | α = 0 | 0.755 ± 0.031 | 0.657 ± 0.037 | 0.105 ± 0.032 | 0.051 | 0.79 ± 0.07 | 0.053 ± 0.011 | 0.046 | 0.802 ± 0.069 |
+# | α = 0.05 | 0.764 ± 0.021 | 0.611 ± 0.032 | 0.155 ± 0.027 | 0.053 | 0.67 ± 0.05 | 0.046 ± 0.008 | 0.045 | 0.754 ± 0.054 |
+# | α = 0.1 | 0.770 ± 0.021 | 0.574 ± 0.025 | 0.198 ± 0.027 | 0.054 | 0.61 ± 0.05 | 0.050 ± 0.015 | 0.045 | 0.739 ± 0.065 |
+# | α = 0.2 | 0.790 ± 0.012 | 0.523 ± 0.031 | 0.268 ± 0.032 | 0.054 | 0.52 ± 0.04 | 0.042 ± 0.013 | 0.044 | 0.698 ± 0.042 |
+#
+# - **Clean labels: smoothing with α = 0.1 did not calibrate; it changed the sign.** Plain training was too sure (it says
+#   0.87 and is right in 0.80), smoothing too modest (0.74 and 0.83). Its ECE was no smaller: +0.016 ± 0.022 seed
+#   by seed, about half of the +0.030 ± 0.027 that three seeds had promised to be a loss.
+#   In between there is an amount that lies about right: α = 0.05 had the smallest ECE before temperature, −0.023 ± 0.018
+#   against plain training. So the α you choose is a choice of confidence, and nobody tells you which is right but a
+#   held-out set.
+# - **Noisy labels: plain training was too modest already**, and every bit of smoothing made it worse, by 0.093 ± 0.015 for
+#   α = 0.1. Noise is a smoothing of its own: with one label in five replaced by any class, a network that learns what it is
+#   shown should give the best class 0.82, whatever the image.
+# - **One temperature, fitted on 500 images, brought all eight to the floor**, or within 0.01 of it. After it there was nothing
+#   left in the ECE to choose between them: smoothing with α = 0.1 against plain, both after temperature, 0.000 ± 0.011 on clean
+#   labels and −0.003 ± 0.017 on noisy ones.
+# - Smoothing was not useless. It came with a higher accuracy, by 0.022 ± 0.018 (α = 0.1, clean labels) and by 0.036 ± 0.026
+#   (α = 0.2, noise), and on noisy labels with a lower loss after temperature, by 0.103 ± 0.055 for α = 0.2. That is a reason
+#   to smooth. Calibration, here, is not.
+#
+# Does this contradict Müller et al.? They report that smoothing calibrates, for other and larger networks that were trained
+# for longer on more data. Smoothing makes a network more modest, and by how much follows from α, not from how much it needs.
+# Where a network is far too sure that is a cure; ours, after 12 epochs, needed less than α = 0.1 gives, and on noisy labels
+# the opposite. That is our reading; test it with `EPOCHS = 40`, or `ALPHA = 0.05`. Predict first.
 
 # %% [markdown]
 # ## 7 · Explore

@@ -530,10 +530,10 @@ if ready(reliability_bins, expected_calibration_error, fit_temperature):
 
 # %% [markdown]
 # **What to see.** Bars are accuracies; the thick line from each bar's top goes to the mean confidence of the bin, which
-# lies on the diagonal (its whisker is what 500 images a network would be off by chance alone). Bars below the diagonal:
-# too sure; above: too modest. First panel: below, mostly where the crowd is, on the right. Second: above, nearly
-# everywhere. Third and fourth: one number each, and both are close to the diagonal. The lower row shows how the crowd
-# moved: without smoothing most predictions are in the last bin.
+# lies on the diagonal (its whisker is what the examples of that bin would be off by chance alone). Bars below the
+# diagonal: too sure; above: too modest. First panel: below, nearly everywhere. Second: above, nearly everywhere. Third and
+# fourth: one number for each network, and what is left of the gaps is mostly within the whiskers. The lower row shows how
+# the crowd moved: without smoothing most predictions are in the last bin.
 
 # %% tags=["nbval-ignore-output"]
 if ready(reliability_bins, expected_calibration_error, fit_temperature):

@@ -293,4 +293,43 @@ def clusters(panels: Mapping[str, Mapping[str, Tensor]], columns: int, xlabel: s
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
         axis.set_aspect("equal", adjustable="datalim")
         axis.legend(fontsize=7.5, loc="best", handletextpad=0.1, borderpad=0.2)
+def reliability_diagrams(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], errors: Mapping[str, float]) -> Figure:
+    """Reliability diagrams side by side: accuracy against confidence by bin, and below it how many examples each bin holds.
+
+    Args:
+        panels: {name: (mean confidence, accuracy, count)}, each of shape (bins,), with equal bins of [0, 1].
+        errors: {name: calibration error}, a fraction, for the titles.
+    """
+    figure, [top, bottom] = grid(2, len(panels), 2.6 * len(panels) + 0.4, 4.5)
+    top[0].get_gridspec().set_height_ratios((3, 1))  # type: ignore[union-attr]
+    for (name, bins), axis, below in zip(panels.items(), top, bottom, strict=True):
+        confidence, accuracy, count = (part.detach().double().cpu() for part in bins)
+        number, filled = len(count), count > 0
+        centres = [(b + 0.5) / number for b in range(number)]
+        axis.bar(centres, accuracy.tolist(), 0.92 / number, color=COLOURS[5], label="accuracy of the bin")
+        c, a, n = (part[filled] for part in (confidence, accuracy, count))
+        axis.vlines(c.tolist(), a.tolist(), c.tolist(), color=COLOURS[1], linewidth=2.5, label="gap to its confidence")
+        # What the accuracy of n examples is off by chance, were the confidence right.
+        chance = (c * (1 - c) / n).clamp(min=0).sqrt().tolist()
+        axis.errorbar(
+            c.tolist(),
+            c.tolist(),
+            chance,
+            fmt="none",
+            ecolor="#777777",
+            elinewidth=0.9,
+            capsize=2,
+            label="chance (1 s.d.)",
+        )
+        axis.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="calibrated")
+        axis.set(xlim=(0, 1), ylim=(0, 1.02), title=f"{name}\nECE {errors[name]:.3f}")
+        axis.tick_params(labelbottom=False)
+        below.bar(centres, (count / count.sum().clamp(min=1)).tolist(), 0.92 / number, color=COLOURS[0])
+        below.set(xlim=(0, 1), xlabel="confidence")
+    most = max(float((count / count.sum().clamp(min=1)).max()) for _, _, count in panels.values())
+    for below in bottom:
+        below.set_ylim(0, 1.1 * most)
+    top[0].set_ylabel("accuracy (fraction)")
+    bottom[0].set_ylabel("share of\nexamples")
+    figure.legend(*top[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure

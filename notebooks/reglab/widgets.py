@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
+from torch.nn import functional
 
 from reglab import plots
 from reglab.training import History, mean_and_spread
 
 Mask = Callable[[Tensor, float], Tensor]
+Bins = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown: int = 8) -> None:
@@ -267,6 +269,42 @@ def smoothing_explorer(
         )
         return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
 
+def temperature_explorer(
+    networks: Mapping[str, tuple[Tensor, Tensor]],
+    bins: Bins,
+    error: Callable[[Tensor, Tensor], Any],
+    start: float = 1.0,
+) -> None:
+    """Explore what a temperature does to a reliability diagram: a slider for T, and a choice of the network.
+
+    Args:
+        networks: {name: (logits (N, K), labels (N,))}.
+        bins: of probabilities and labels, returns mean confidence, accuracy and count of each bin.
+        error: of probabilities and labels, returns the calibration error.
+        start: the first temperature.
+    """
+    from IPython.display import Image, display
+
+    def draw(name: str, temperature: float) -> Any:
+        logits, labels = networks[name]
+        panels, errors = {}, {}
+        for title, t in (("T = 1", 1.0), (f"T = {temperature:.2f}", temperature)):
+            title = title if title not in panels else f"{title} (yours)"
+            probs = (logits / t).softmax(dim=1)
+            panels[title], errors[title] = bins(probs, labels), float(error(probs, labels))
+        figure = plots.reliability_diagrams(panels, errors)
+        loss = float(functional.cross_entropy(logits / temperature, labels))
+        sure, right = float(probs.amax(dim=1).mean()), float((probs.argmax(dim=1) == labels).double().mean())
+        said = (
+            f"cross-entropy {loss:.3f} nats, mean confidence {sure:.3f}, accuracy {right:.3f}, "
+            f"calibration error {errors[title]:.3f}"
+        )
+        figure.suptitle(f"{name}, T = {temperature:.2f}: {said}", fontsize=9)
+        return Image(
+            data=plots.png(figure), alt=f"Reliability diagrams of {name} at T = 1 and {temperature:.2f}: {said}."
+        )  # type: ignore[no-untyped-call]
+
+    first = next(iter(networks))
     try:
         import ipywidgets
     except ImportError:
@@ -321,3 +359,18 @@ def smoothing_explorer(
 
     smoothing.observe(update, names="value")
     count.observe(update, names="value")
+        display(draw(first, start))  # type: ignore[no-untyped-call]
+        return
+    slider = ipywidgets.FloatLogSlider(
+        value=start, base=10, min=-1, max=1, step=0.02, description="T", continuous_update=False
+    )
+    choice = ipywidgets.Dropdown(options=list(networks), value=first, description="network")
+    display(ipywidgets.HBox([slider, choice]))  # type: ignore[no-untyped-call]
+    picture: Any = display(draw(first, start), display_id=True)  # type: ignore[no-untyped-call]
+
+    def update(_change: object) -> None:
+        if picture is not None:
+            picture.update(draw(choice.value, slider.value))
+
+    slider.observe(update, names="value")
+    choice.observe(update, names="value")

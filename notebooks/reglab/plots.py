@@ -244,6 +244,9 @@ def gap_against(runs: Mapping[float, Sequence[History]], selected: float, name: 
     right.set_xticks(places, [f"{value:g}" for value in runs])
     right.set(xlabel=name, ylabel="at the end (nats)", ylim=(0, None))
     right.legend(loc="lower left", frameon=False)
+    return figure
+
+
 def overlaid_histograms(
     panels: Mapping[str, Mapping[str, Tensor]], xlabel: str, marked: Mapping[str, float] | None = None, bins: int = 40
 ) -> Figure:
@@ -293,6 +296,9 @@ def clusters(panels: Mapping[str, Mapping[str, Tensor]], columns: int, xlabel: s
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
         axis.set_aspect("equal", adjustable="datalim")
         axis.legend(fontsize=7.5, loc="best", handletextpad=0.1, borderpad=0.2)
+    return figure
+
+
 def reliability_diagrams(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], errors: Mapping[str, float]) -> Figure:
     """Reliability diagrams side by side: accuracy against confidence by bin, and below it how many examples each bin holds.
 

@@ -116,6 +116,8 @@ def gap_explorer(runs: Mapping[float, Sequence[History]], name: str, first: floa
             picture.update(draw(slider.value))
 
     slider.observe(update, names="value")
+
+
 def unit_explorer(
     units: Tensor,
     drop: Mask,
@@ -174,6 +176,35 @@ def unit_explorer(
         figure.suptitle(f"p = {rate:.2f}: {counts}; {said[0]} in evaluation, now {said[1]}", fontsize=9.5)
         alt = f"Units of a layer and class probabilities, p = {rate:.2f}: {counts}; {said[0]} in evaluation, now {said[1]}."
         return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+
+    try:
+        import ipywidgets
+    except ImportError:
+        print("ipywidgets is not installed, so here is the picture without its sliders.")
+        display(draw(p, 0, 0))  # type: ignore[no-untyped-call]
+        return
+    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
+    most = int((units != 0).sum())
+    off = ipywidgets.IntSlider(value=0, min=0, max=most, description="busiest off", continuous_update=False)
+    again = ipywidgets.Button(description="new mask", icon="refresh")
+    display(ipywidgets.HBox([rate, off, again]))  # type: ignore[no-untyped-call]
+    picture: Any = display(draw(p, 0, 0), display_id=True)  # type: ignore[no-untyped-call]
+    seed = 0
+
+    def update(_change: object) -> None:
+        if picture is not None:
+            picture.update(draw(rate.value, off.value, seed))
+
+    def redraw(button: object) -> None:
+        nonlocal seed
+        seed += 1
+        update(button)
+
+    rate.observe(update, names="value")
+    off.observe(update, names="value")
+    again.on_click(redraw)
+
+
 def connection_explorer(weight: Tensor, bias: Tensor, x: Tensor, p: float = 0.3) -> None:
     """Explore what a linear layer loses with one connection, one input, one unit, or connections at random.
 
@@ -223,6 +254,36 @@ def connection_explorer(weight: Tensor, bias: Tensor, x: Tensor, p: float = 0.3)
         told = f"{kind}: {gone} of {mask.numel()} weights dropped, {changed} of {outputs} units changed"
         figure.suptitle(told, fontsize=9.5)
         return Image(data=plots.png(figure), alt=f"Weights and pre-activations with dropped: {told}.")  # type: ignore[no-untyped-call]
+
+    try:
+        import ipywidgets
+    except ImportError:
+        print("ipywidgets is not installed, so here is the picture without its controls.")
+        display(draw(kinds[0], 0, 0, p, 0))  # type: ignore[no-untyped-call]
+        return
+    kind = ipywidgets.Dropdown(options=kinds, value=kinds[0], description="drop")
+    unit = ipywidgets.IntSlider(value=0, min=0, max=outputs - 1, description="unit", continuous_update=False)
+    entry = ipywidgets.IntSlider(value=0, min=0, max=inputs - 1, description="input", continuous_update=False)
+    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
+    again = ipywidgets.Button(description="new mask", icon="refresh")
+    display(ipywidgets.VBox([ipywidgets.HBox([kind, again]), ipywidgets.HBox([unit, entry, rate])]))  # type: ignore[no-untyped-call]
+    picture: Any = display(draw(kinds[0], 0, 0, p, 0), display_id=True)  # type: ignore[no-untyped-call]
+    seed = 0
+
+    def update(_change: object) -> None:
+        if picture is not None:
+            picture.update(draw(kind.value, unit.value, entry.value, rate.value, seed))
+
+    def redraw(button: object) -> None:
+        nonlocal seed
+        seed += 1
+        update(button)
+
+    for control in (kind, unit, entry, rate):
+        control.observe(update, names="value")
+    again.on_click(redraw)
+
+
 def smoothing_explorer(
     targets: Callable[[float, int], Tensor],
     loss: Callable[[Tensor, float], Tensor],
@@ -269,6 +330,27 @@ def smoothing_explorer(
         )
         return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
 
+    try:
+        import ipywidgets
+    except ImportError:
+        print("ipywidgets is not installed, so here is the picture without its sliders.")
+        display(draw(alpha, classes))  # type: ignore[no-untyped-call]
+        return
+    smoothing = ipywidgets.FloatSlider(
+        value=alpha, min=0, max=1, step=0.05, description="alpha", continuous_update=False
+    )
+    count = ipywidgets.IntSlider(value=classes, min=2, max=30, description="K", continuous_update=False)
+    display(ipywidgets.HBox([smoothing, count]))  # type: ignore[no-untyped-call]
+    picture: Any = display(draw(alpha, classes), display_id=True)  # type: ignore[no-untyped-call]
+
+    def update(_change: object) -> None:
+        if picture is not None:
+            picture.update(draw(smoothing.value, count.value))
+
+    smoothing.observe(update, names="value")
+    count.observe(update, names="value")
+
+
 def temperature_explorer(
     networks: Mapping[str, tuple[Tensor, Tensor]],
     bins: Bins,
@@ -309,56 +391,6 @@ def temperature_explorer(
         import ipywidgets
     except ImportError:
         print("ipywidgets is not installed, so here is the picture without its sliders.")
-        display(draw(p, 0, 0))  # type: ignore[no-untyped-call]
-        return
-    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
-    most = int((units != 0).sum())
-    off = ipywidgets.IntSlider(value=0, min=0, max=most, description="busiest off", continuous_update=False)
-    again = ipywidgets.Button(description="new mask", icon="refresh")
-    display(ipywidgets.HBox([rate, off, again]))  # type: ignore[no-untyped-call]
-    picture: Any = display(draw(p, 0, 0), display_id=True)  # type: ignore[no-untyped-call]
-        print("ipywidgets is not installed, so here is the picture without its controls.")
-        display(draw(kinds[0], 0, 0, p, 0))  # type: ignore[no-untyped-call]
-        return
-    kind = ipywidgets.Dropdown(options=kinds, value=kinds[0], description="drop")
-    unit = ipywidgets.IntSlider(value=0, min=0, max=outputs - 1, description="unit", continuous_update=False)
-    entry = ipywidgets.IntSlider(value=0, min=0, max=inputs - 1, description="input", continuous_update=False)
-    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
-    again = ipywidgets.Button(description="new mask", icon="refresh")
-    display(ipywidgets.VBox([ipywidgets.HBox([kind, again]), ipywidgets.HBox([unit, entry, rate])]))  # type: ignore[no-untyped-call]
-    picture: Any = display(draw(kinds[0], 0, 0, p, 0), display_id=True)  # type: ignore[no-untyped-call]
-    seed = 0
-
-    def update(_change: object) -> None:
-        if picture is not None:
-            picture.update(draw(rate.value, off.value, seed))
-            picture.update(draw(kind.value, unit.value, entry.value, rate.value, seed))
-
-    def redraw(button: object) -> None:
-        nonlocal seed
-        seed += 1
-        update(button)
-
-    rate.observe(update, names="value")
-    off.observe(update, names="value")
-    for control in (kind, unit, entry, rate):
-        control.observe(update, names="value")
-    again.on_click(redraw)
-        display(draw(alpha, classes))  # type: ignore[no-untyped-call]
-        return
-    smoothing = ipywidgets.FloatSlider(
-        value=alpha, min=0, max=1, step=0.05, description="alpha", continuous_update=False
-    )
-    count = ipywidgets.IntSlider(value=classes, min=2, max=30, description="K", continuous_update=False)
-    display(ipywidgets.HBox([smoothing, count]))  # type: ignore[no-untyped-call]
-    picture: Any = display(draw(alpha, classes), display_id=True)  # type: ignore[no-untyped-call]
-
-    def update(_change: object) -> None:
-        if picture is not None:
-            picture.update(draw(smoothing.value, count.value))
-
-    smoothing.observe(update, names="value")
-    count.observe(update, names="value")
         display(draw(first, start))  # type: ignore[no-untyped-call]
         return
     slider = ipywidgets.FloatLogSlider(

@@ -362,7 +362,7 @@ def sgd_step(
     """
     ### BEGIN SOLUTION
     buffers = {} if buffers is None else buffers
-    with torch.no_grad():
+    with torch.set_grad_enabled(False):
         for p in params:
             if p.grad is None:
                 continue
@@ -486,7 +486,7 @@ def adamw_step(
         its values; no graph is built.
     """
     ### BEGIN SOLUTION
-    with torch.no_grad():
+    with torch.set_grad_enabled(False):
         for p in params:
             if p.grad is None:
                 continue

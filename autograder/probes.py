@@ -229,13 +229,7 @@ class ProbeServer:
     # -- objects -----------------------------------------------------------------------------------------------------
 
     def _resolve(self, value: Any) -> Any:
-        if type(value) is Reference:
-            return self._objects[value.id]
-        if type(value) in (list, tuple):
-            return type(value)(self._resolve(v) for v in value)
-        if type(value) is dict:
-            return {k: self._resolve(v) for k, v in value.items()}
-        return value
+        return mapped(value, lambda v: self._objects[v.id] if type(v) is Reference else v)
 
     def _export(self, value: Any) -> Any:
         return _outgoing(value, self._keep)
@@ -279,14 +273,14 @@ def place(index: int, of_step: bool) -> Reference:
 
 def _filled_in(value: Any, inputs: list[torch.Tensor], replies: list[Message]) -> Any:
     """Put what they stand for in the place of places: a copy of an input, so that no call finds what another wrote."""
-    if type(value) is Reference and value.id < 0:
-        index, of_step = divmod(-1 - value.id, 2)
+
+    def fill(v: Any) -> Any:
+        if type(v) is not Reference or v.id >= 0:
+            return v
+        index, of_step = divmod(-1 - v.id, 2)
         return replies[index]["output"] if of_step else _copied(inputs[index])
-    if type(value) in (list, tuple):
-        return type(value)(_filled_in(v, inputs, replies) for v in value)
-    if type(value) is dict:
-        return {k: _filled_in(v, inputs, replies) for k, v in value.items()}
-    return value
+
+    return mapped(value, fill)
 
 
 def _steps_named(value: Any) -> Iterator[int]:
@@ -300,13 +294,19 @@ def _steps_named(value: Any) -> Iterator[int]:
 
 def _copied(value: Any) -> Any:
     """Return plain data with tensors of its own, so that no call finds what the one before wrote into them."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
+    return mapped(
+        value,
+        lambda v: v.detach().clone().requires_grad_(v.requires_grad) if isinstance(v, torch.Tensor) else v,
+    )
+
+
+def mapped(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    """Return plain data with `leaf` of everything in it that is no list, tuple or dictionary. Not for what a learner made."""
     if isinstance(value, (list, tuple)):
-        return type(value)(_copied(v) for v in value)
+        return type(value)(mapped(v, leaf) for v in value)
     if isinstance(value, dict):
-        return {k: _copied(v) for k, v in value.items()}
-    return value
+        return {k: mapped(v, leaf) for k, v in value.items()}
+    return leaf(value)
 
 
 class _Watcher(TorchFunctionMode):

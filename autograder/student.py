@@ -16,7 +16,7 @@ import torch
 
 from autograder import wire
 from autograder.cells import STILL_TO_DO
-from autograder.probes import TEXT_LIMIT, Message, ProbeServer, describe_error, place
+from autograder.probes import TEXT_LIMIT, Message, ProbeServer, describe_error, mapped, place
 
 
 class StudentError(Exception):
@@ -257,15 +257,12 @@ class Student:
         return reply.get("value")
 
     def _receive(self, value: Any) -> Any:
+        return mapped(value, self._received)
+
+    def _received(self, value: Any) -> Any:
         if isinstance(value, wire.Reference):
             return Remote(self, value)
-        if isinstance(value, torch.Tensor):
-            return value.detach()
-        if isinstance(value, (list, tuple)):
-            return type(value)(self._receive(v) for v in value)
-        if isinstance(value, dict):
-            return {k: self._receive(v) for k, v in value.items()}
-        return value
+        return value.detach() if isinstance(value, torch.Tensor) else value
 
 
 class Plan:
@@ -322,16 +319,16 @@ class Plan:
 
     def _noted(self, value: Any) -> Any:
         """Put each tensor among the inputs, once, and its place into the step; likewise the place of what a step returns."""
-        if isinstance(value, Later):
-            return place(value.step, of_step=True)
-        if isinstance(value, torch.Tensor):
-            self._inputs.setdefault(id(value), value)  # held there, so that no other tensor gets its id
-            return place(list(self._inputs).index(id(value)), of_step=False)
-        if isinstance(value, (list, tuple)):
-            return type(value)(self._noted(v) for v in value)
-        if isinstance(value, dict):
-            return {k: self._noted(v) for k, v in value.items()}
-        return _outgoing(value)
+
+        def note(v: Any) -> Any:
+            if isinstance(v, Later):
+                return place(v.step, of_step=True)
+            if isinstance(v, torch.Tensor):
+                self._inputs.setdefault(id(v), v)  # held there, so that no other tensor gets its id
+                return place(list(self._inputs).index(id(v)), of_step=False)
+            return v.reference if isinstance(v, Remote) else v
+
+        return mapped(value, note)
 
     def _reply(self, step: int) -> dict[str, Any]:
         student = self._student
@@ -390,10 +387,4 @@ def local_student(namespace: MutableMapping[str, Any], overlay: Mapping[str, Any
 
 
 def _outgoing(value: Any) -> Any:
-    if isinstance(value, Remote):
-        return value.reference
-    if isinstance(value, (list, tuple)):
-        return type(value)(_outgoing(v) for v in value)
-    if isinstance(value, dict):
-        return {k: _outgoing(v) for k, v in value.items()}
-    return value
+    return mapped(value, lambda v: v.reference if isinstance(v, Remote) else v)

@@ -5,7 +5,8 @@ gives, from the same inputs. A right answer in float32 is off by a few 1e-7 (by 
 float32); the nearest mistake by 1e-4 or more. `tests/units/test_01_weight_decay.py` holds the checks to this.
 """
 
-# Annotations are evaluated here: dataclasses look names up in sys.modules otherwise, where a check module is not.
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -4,6 +4,8 @@ Batches are made so that it is known beforehand which bin a row belongs to, and 
 smallest: the checks sort nothing into bins and minimise nothing.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

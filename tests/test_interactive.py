@@ -180,6 +180,14 @@ def test_progress_of_an_empty_notebook() -> None:
     assert [r.exercise for r in progress(whole_course=True).rows] == ["double", "quadruple"]
 
 
+def test_progress_leaves_out_a_unit_whose_exercise_only_shares_its_name_with_a_value() -> None:
+    sys.modules["__main__"].double = 0.9  # type: ignore[attr-defined]
+    try:
+        assert progress().rows == []
+    finally:
+        del sys.modules["__main__"].double  # type: ignore[attr-defined]
+
+
 def test_ready_names_what_is_still_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     class Layer:
         def forward(self, x: Any) -> Any:

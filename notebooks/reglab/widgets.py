@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from torch.nn import functional
@@ -20,6 +21,61 @@ Mask = Callable[[Tensor, float], Tensor]
 Bins = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
+Drawing = tuple[Figure, str]
+"""A figure, and what it shows in a sentence, for readers who cannot see it."""
+
+
+def _explore(
+    draw: Callable[..., Drawing],
+    first: Sequence[Any],
+    controls: Callable[[Any], Sequence[Any]],
+    again: str = "",
+    arrange: Callable[[Any, Sequence[Any]], Any] | None = None,
+) -> None:
+    """Display controls, and below them the picture that they redraw; the picture alone where there are no ipywidgets.
+
+    Args:
+        draw: of the controls' values, in their order, and, where there is a button, of how often it was clicked.
+        first: the values at first.
+        controls: makes the controls, given ipywidgets.
+        again: what a button says that draws new random numbers.
+        arrange: puts controls and button into boxes, given ipywidgets; side by side by default.
+    """
+    from IPython.display import Image, display
+
+    seed = 0
+
+    def image(values: Sequence[Any]) -> Any:
+        figure, alt = draw(*values, *([seed] if again else []))
+        return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+
+    try:
+        import ipywidgets
+    except ImportError:
+        print("ipywidgets is not installed, so here is the picture without its sliders.")
+        display(image(first))  # type: ignore[no-untyped-call]
+        return
+    made = list(controls(ipywidgets))
+    buttons = [ipywidgets.Button(description=again, icon="refresh")] if again else []
+    shown = [*made, *buttons]
+    display(arrange(ipywidgets, shown) if arrange else ipywidgets.HBox(shown))  # type: ignore[no-untyped-call]
+    picture: Any = display(image(first), display_id=True)  # type: ignore[no-untyped-call]
+
+    def update(_change: object) -> None:
+        if picture is not None:
+            picture.update(image([control.value for control in made]))
+
+    def redraw(button: object) -> None:
+        nonlocal seed
+        seed += 1
+        update(button)
+
+    for control in made:
+        control.observe(update, names="value")
+    for button in buttons:
+        button.on_click(redraw)
+
+
 def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown: int = 8) -> None:
     """Explore how kinds of dropout act on feature maps: sliders for p, a choice of the kind, a button for new masks.
 
@@ -29,9 +85,8 @@ def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown
         p: the first drop rate.
         shown: how many channels are drawn, the first of `maps`; what is counted is counted over all of them.
     """
-    from IPython.display import Image, display
 
-    def draw(kind: str, rate: float, seed: int) -> Any:
+    def draw(rate: float, kind: str, seed: int) -> Drawing:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
             masked = masks[kind](maps.unsqueeze(0), rate).squeeze(0)
@@ -44,34 +99,18 @@ def mask_explorer(maps: Tensor, masks: Mapping[str, Mask], p: float = 0.3, shown
         counts = f"{share:.0%} of the active pixels dropped, {whole} of {len(maps)} maps lost"
         figure.suptitle(f"{kind}, p = {rate:.2f}: {counts}{drawn}", fontsize=9.5)
         alt = f"Feature maps before and after dropping {kind} with p = {rate:.2f}: {counts}."
-        return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+        return figure, alt
 
     first = next(iter(masks))
-    try:
-        import ipywidgets
-    except ImportError:
-        print("ipywidgets is not installed, so here is the picture without its sliders.")
-        display(draw(first, p, 0))  # type: ignore[no-untyped-call]
-        return
-    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
-    kind = ipywidgets.Dropdown(options=list(masks), value=first, description="drop by")
-    again = ipywidgets.Button(description="new masks", icon="refresh")
-    display(ipywidgets.HBox([rate, kind, again]))  # type: ignore[no-untyped-call]
-    picture: Any = display(draw(first, p, 0), display_id=True)  # type: ignore[no-untyped-call]
-    seed = 0
-
-    def update(_change: object) -> None:
-        if picture is not None:
-            picture.update(draw(kind.value, rate.value, seed))
-
-    def redraw(button: object) -> None:
-        nonlocal seed
-        seed += 1
-        update(button)
-
-    rate.observe(update, names="value")
-    kind.observe(update, names="value")
-    again.on_click(redraw)
+    _explore(
+        draw,
+        (p, first),
+        lambda w: [
+            w.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False),
+            w.Dropdown(options=list(masks), value=first, description="drop by"),
+        ],
+        again="new masks",
+    )
 
 
 def gap_explorer(runs: Mapping[float, Sequence[History]], name: str, first: float | None = None, last: int = 3) -> None:
@@ -85,9 +124,8 @@ def gap_explorer(runs: Mapping[float, Sequence[History]], name: str, first: floa
         first: the value that is shown first; by default the first of `runs`.
         last: losses are averaged over this many final epochs.
     """
-    from IPython.display import Image, display
 
-    def draw(value: float) -> Any:
+    def draw(value: float) -> Drawing:
         mean = {
             m: mean_and_spread([h.last(m, last) for h in runs[value]]) for m in ("train_loss", "validation_loss", "gap")
         }
@@ -95,27 +133,20 @@ def gap_explorer(runs: Mapping[float, Sequence[History]], name: str, first: floa
         said = ", ".join(f"{m.replace('_', ' ')} {a:.2f} ± {s:.2f}" for m, (a, s) in mean.items())
         figure.suptitle(f"{name} = {value:g}: {said}", fontsize=9.5)
         alt = f"Loss curves with {name} = {value:g}, and the gap for every value: {said}."
-        return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+        return figure, alt
 
     start = next(iter(runs)) if first is None else first
-    try:
-        import ipywidgets
-    except ImportError:
-        print("ipywidgets is not installed, so here is the picture without its slider.")
-        display(draw(start))  # type: ignore[no-untyped-call]
-        return
-    slider = ipywidgets.SelectionSlider(
-        options=[(f"{value:g}", value) for value in runs], value=start, description=name,
-        style={"description_width": "initial"}, continuous_update=False,
+    _explore(
+        draw,
+        (start,),
+        lambda w: [
+            w.SelectionSlider(
+                options=[(f"{value:g}", value) for value in runs], value=start, description=name,
+                style={"description_width": "initial"}, continuous_update=False,
+            )
+        ],
+        arrange=lambda w, shown: shown[0],
     )  # fmt: skip
-    display(slider)  # type: ignore[no-untyped-call]
-    picture: Any = display(draw(start), display_id=True)  # type: ignore[no-untyped-call]
-
-    def update(_change: object) -> None:
-        if picture is not None:
-            picture.update(draw(slider.value))
-
-    slider.observe(update, names="value")
 
 
 def unit_explorer(
@@ -134,8 +165,6 @@ def unit_explorer(
         class_names: the names of the K classes.
         p: the first drop rate.
     """
-    from IPython.display import Image, display
-
     busiest, columns = units.argsort(descending=True), math.ceil(len(units) ** 0.5)
 
     def square(values: Tensor) -> Tensor:
@@ -143,7 +172,7 @@ def unit_explorer(
         missing = columns * math.ceil(len(values) / columns) - len(values)
         return torch.cat([values, values.new_full((missing,), math.nan)]).view(-1, columns)
 
-    def draw(rate: float, off: int, seed: int) -> Any:
+    def draw(rate: float, off: int, seed: int) -> Drawing:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
             left = units.clone()
@@ -175,34 +204,19 @@ def unit_explorer(
         said = [f"{class_names[int(q.argmax())]} {float(q.max()):.2f}" for q in (before_probs, after_probs)]
         figure.suptitle(f"p = {rate:.2f}: {counts}; {said[0]} in evaluation, now {said[1]}", fontsize=9.5)
         alt = f"Units of a layer and class probabilities, p = {rate:.2f}: {counts}; {said[0]} in evaluation, now {said[1]}."
-        return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+        return figure, alt
 
-    try:
-        import ipywidgets
-    except ImportError:
-        print("ipywidgets is not installed, so here is the picture without its sliders.")
-        display(draw(p, 0, 0))  # type: ignore[no-untyped-call]
-        return
-    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
-    most = int((units != 0).sum())
-    off = ipywidgets.IntSlider(value=0, min=0, max=most, description="busiest off", continuous_update=False)
-    again = ipywidgets.Button(description="new mask", icon="refresh")
-    display(ipywidgets.HBox([rate, off, again]))  # type: ignore[no-untyped-call]
-    picture: Any = display(draw(p, 0, 0), display_id=True)  # type: ignore[no-untyped-call]
-    seed = 0
-
-    def update(_change: object) -> None:
-        if picture is not None:
-            picture.update(draw(rate.value, off.value, seed))
-
-    def redraw(button: object) -> None:
-        nonlocal seed
-        seed += 1
-        update(button)
-
-    rate.observe(update, names="value")
-    off.observe(update, names="value")
-    again.on_click(redraw)
+    _explore(
+        draw,
+        (p, 0),
+        lambda w: [
+            w.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False),
+            w.IntSlider(
+                value=0, min=0, max=int((units != 0).sum()), description="busiest off", continuous_update=False
+            ),
+        ],
+        again="new mask",
+    )
 
 
 def connection_explorer(weight: Tensor, bias: Tensor, x: Tensor, p: float = 0.3) -> None:
@@ -214,12 +228,10 @@ def connection_explorer(weight: Tensor, bias: Tensor, x: Tensor, p: float = 0.3)
         x: one example, (I,).
         p: the first rate for connections at random, of weights and biases alike.
     """
-    from IPython.display import Image, display
-
     outputs, inputs = weight.shape
     kinds = ("one connection", "one input", "one unit", "connections at random")
 
-    def draw(kind: str, unit: int, entry: int, rate: float, seed: int) -> Any:
+    def draw(kind: str, unit: int, entry: int, rate: float, seed: int) -> Drawing:
         mask, bias_mask = torch.ones(outputs, inputs), torch.ones(outputs)
         if kind == kinds[0]:
             mask[unit, entry] = 0
@@ -253,35 +265,20 @@ def connection_explorer(weight: Tensor, bias: Tensor, x: Tensor, p: float = 0.3)
         gone = int((mask == 0).sum())
         told = f"{kind}: {gone} of {mask.numel()} weights dropped, {changed} of {outputs} units changed"
         figure.suptitle(told, fontsize=9.5)
-        return Image(data=plots.png(figure), alt=f"Weights and pre-activations with dropped: {told}.")  # type: ignore[no-untyped-call]
+        return figure, f"Weights and pre-activations with dropped: {told}."
 
-    try:
-        import ipywidgets
-    except ImportError:
-        print("ipywidgets is not installed, so here is the picture without its controls.")
-        display(draw(kinds[0], 0, 0, p, 0))  # type: ignore[no-untyped-call]
-        return
-    kind = ipywidgets.Dropdown(options=kinds, value=kinds[0], description="drop")
-    unit = ipywidgets.IntSlider(value=0, min=0, max=outputs - 1, description="unit", continuous_update=False)
-    entry = ipywidgets.IntSlider(value=0, min=0, max=inputs - 1, description="input", continuous_update=False)
-    rate = ipywidgets.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False)
-    again = ipywidgets.Button(description="new mask", icon="refresh")
-    display(ipywidgets.VBox([ipywidgets.HBox([kind, again]), ipywidgets.HBox([unit, entry, rate])]))  # type: ignore[no-untyped-call]
-    picture: Any = display(draw(kinds[0], 0, 0, p, 0), display_id=True)  # type: ignore[no-untyped-call]
-    seed = 0
-
-    def update(_change: object) -> None:
-        if picture is not None:
-            picture.update(draw(kind.value, unit.value, entry.value, rate.value, seed))
-
-    def redraw(button: object) -> None:
-        nonlocal seed
-        seed += 1
-        update(button)
-
-    for control in (kind, unit, entry, rate):
-        control.observe(update, names="value")
-    again.on_click(redraw)
+    _explore(
+        draw,
+        (kinds[0], 0, 0, p),
+        lambda w: [
+            w.Dropdown(options=kinds, value=kinds[0], description="drop"),
+            w.IntSlider(value=0, min=0, max=outputs - 1, description="unit", continuous_update=False),
+            w.IntSlider(value=0, min=0, max=inputs - 1, description="input", continuous_update=False),
+            w.FloatSlider(value=p, min=0, max=1, step=0.05, description="p", continuous_update=False),
+        ],
+        again="new mask",
+        arrange=lambda w, shown: w.VBox([w.HBox([shown[0], shown[4]]), w.HBox(shown[1:4])]),
+    )
 
 
 def smoothing_explorer(
@@ -298,9 +295,8 @@ def smoothing_explorer(
         alpha: the first smoothing.
         classes: the first K.
     """
-    from IPython.display import Image, display
 
-    def draw(smoothing: float, count: int) -> Any:
+    def draw(smoothing: float, count: int) -> Drawing:
         margins = torch.linspace(-3, 12, 1501)
         logits = torch.zeros(len(margins), count)
         logits[:, 0] = margins
@@ -328,27 +324,16 @@ def smoothing_explorer(
             f"{float(bars[1]):.4f} for each other; the loss against the margin is "
             f"{where if bounded else 'falling throughout'}."
         )
-        return Image(data=plots.png(figure), alt=alt)  # type: ignore[no-untyped-call]
+        return figure, alt
 
-    try:
-        import ipywidgets
-    except ImportError:
-        print("ipywidgets is not installed, so here is the picture without its sliders.")
-        display(draw(alpha, classes))  # type: ignore[no-untyped-call]
-        return
-    smoothing = ipywidgets.FloatSlider(
-        value=alpha, min=0, max=1, step=0.05, description="alpha", continuous_update=False
+    _explore(
+        draw,
+        (alpha, classes),
+        lambda w: [
+            w.FloatSlider(value=alpha, min=0, max=1, step=0.05, description="alpha", continuous_update=False),
+            w.IntSlider(value=classes, min=2, max=30, description="K", continuous_update=False),
+        ],
     )
-    count = ipywidgets.IntSlider(value=classes, min=2, max=30, description="K", continuous_update=False)
-    display(ipywidgets.HBox([smoothing, count]))  # type: ignore[no-untyped-call]
-    picture: Any = display(draw(alpha, classes), display_id=True)  # type: ignore[no-untyped-call]
-
-    def update(_change: object) -> None:
-        if picture is not None:
-            picture.update(draw(smoothing.value, count.value))
-
-    smoothing.observe(update, names="value")
-    count.observe(update, names="value")
 
 
 def temperature_explorer(
@@ -365,9 +350,8 @@ def temperature_explorer(
         error: of probabilities and labels, returns the calibration error.
         start: the first temperature.
     """
-    from IPython.display import Image, display
 
-    def draw(name: str, temperature: float) -> Any:
+    def draw(temperature: float, name: str) -> Drawing:
         logits, labels = networks[name]
         panels, errors = {}, {}
         for title, t in (("T = 1", 1.0), (f"T = {temperature:.2f}", temperature)):
@@ -382,27 +366,14 @@ def temperature_explorer(
             f"calibration error {errors[title]:.3f}"
         )
         figure.suptitle(f"{name}, T = {temperature:.2f}: {said}", fontsize=9)
-        return Image(
-            data=plots.png(figure), alt=f"Reliability diagrams of {name} at T = 1 and {temperature:.2f}: {said}."
-        )  # type: ignore[no-untyped-call]
+        return figure, f"Reliability diagrams of {name} at T = 1 and {temperature:.2f}: {said}."
 
     first = next(iter(networks))
-    try:
-        import ipywidgets
-    except ImportError:
-        print("ipywidgets is not installed, so here is the picture without its sliders.")
-        display(draw(first, start))  # type: ignore[no-untyped-call]
-        return
-    slider = ipywidgets.FloatLogSlider(
-        value=start, base=10, min=-1, max=1, step=0.02, description="T", continuous_update=False
+    _explore(
+        draw,
+        (start, first),
+        lambda w: [
+            w.FloatLogSlider(value=start, base=10, min=-1, max=1, step=0.02, description="T", continuous_update=False),
+            w.Dropdown(options=list(networks), value=first, description="network"),
+        ],
     )
-    choice = ipywidgets.Dropdown(options=list(networks), value=first, description="network")
-    display(ipywidgets.HBox([slider, choice]))  # type: ignore[no-untyped-call]
-    picture: Any = display(draw(first, start), display_id=True)  # type: ignore[no-untyped-call]
-
-    def update(_change: object) -> None:
-        if picture is not None:
-            picture.update(draw(choice.value, slider.value))
-
-    slider.observe(update, names="value")
-    choice.observe(update, names="value")

@@ -75,6 +75,23 @@ def seen(results: tuple[Outcome, ...], public: bool = False) -> dict[str, str]:
     return fingerprint([o for o in results if not (public and o.check.graded_only)])
 
 
+def results_of(stem: str, exercise: str, source: str, seed: str) -> tuple[Outcome, ...]:
+    """Run all checks of an exercise on the source of an answer, with right versions of what it builds on."""
+    namespace = dict(vars(reference(stem)))
+    exec(compile(source, f"<{exercise}>", "exec"), namespace)
+    with random_state_kept():
+        return tuple(run_checks(COURSE.unit(stem).checks(exercise), local_student(namespace), seed, reference(stem)))
+
+
+def expect_diagnosis(stem: str, exercise: str, results: tuple[Outcome, ...], expected: str) -> None:
+    """Expect a wrong answer to be told this mistake ("": none), at grading and in the notebook."""
+    assert any(o.status is not Status.PASSED for o in results)
+    for public in (False, True):
+        observed = seen(results, public)
+        found = diagnose(observed, known(stem, exercise, public))
+        assert (found.name if found else "") == expected, observed
+
+
 @pytest.mark.parametrize(("unit", "entry"), WRONG)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_mistake_is_caught_and_recognised(unit: Unit, entry: Entry, seed: str) -> None:
@@ -374,12 +391,4 @@ OUTSIDE: dict[str, tuple[tuple[str, str, str], str]] = {
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, seed: str) -> None:
     (stem, exercise, source), expected = OUTSIDE[name]
-    namespace = dict(vars(reference(stem)))
-    exec(compile(source, f"<{exercise}>", "exec"), namespace)
-    with random_state_kept():
-        results = tuple(run_checks(COURSE.unit(stem).checks(exercise), local_student(namespace), seed, reference(stem)))
-    assert any(o.status is not Status.PASSED for o in results)
-    for public in (False, True):
-        observed = seen(results, public)
-        found = diagnose(observed, known(stem, exercise, public))
-        assert (found.name if found else "") == expected, observed
+    expect_diagnosis(stem, exercise, results_of(stem, exercise, source, seed), expected)

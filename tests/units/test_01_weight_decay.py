@@ -13,13 +13,11 @@ from reglab import plots, widgets
 from reglab.training import History
 from torch import nn
 
-from autograder.checks import Status, run_check, run_checks
+from autograder.checks import Status, run_check
 from autograder.draw import Draw
-from autograder.mistakes import diagnose
-from autograder.probes import random_state_kept
 from autograder.source import library_calls
 from autograder.student import local_student
-from tests.test_bank import COURSE, SEEDS, known, points, reference, seen
+from tests.test_bank import COURSE, SEEDS, expect_diagnosis, points, reference, results_of
 
 STEM = "01_weight_decay"
 UNIT = COURSE.unit(STEM)
@@ -377,18 +375,11 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, seed: str) -> None:
     (exercise, source), expected = OUTSIDE[name]
-    namespace = dict(vars(reference(STEM)))
-    exec(compile(source, f"<{exercise}>", "exec"), namespace)
-    with random_state_kept():
-        results = tuple(run_checks(UNIT.checks(exercise), local_student(namespace), seed, reference(STEM)))
+    results = results_of(STEM, exercise, source, seed)
     if expected == "right":
         assert [(o.check.name, o.message) for o in results if o.status is not Status.PASSED] == []
         return
-    assert any(o.status is not Status.PASSED for o in results)
-    for public in (False, True):
-        observed = seen(results, public)
-        found = diagnose(observed, known(STEM, exercise, public))
-        assert (found.name if found else "") == expected, observed
+    expect_diagnosis(STEM, exercise, results, expected)
 
 
 @pytest.mark.parametrize("exercise", ["sgd_step", "adamw_step"])

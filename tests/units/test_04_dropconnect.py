@@ -17,12 +17,11 @@ from torch import nn
 from torch.nn import functional
 
 from autograder import layers
-from autograder.checks import Status, load_module, run_checks
+from autograder.checks import Status, load_module
 from autograder.course import Course
 from autograder.draw import PUBLIC_SEED, Draw
 from autograder.expect import Failure
 from autograder.mistakes import diagnose
-from autograder.probes import random_state_kept
 from autograder.statistics import (
     FALSE_ALARM,
     binomial_interval,
@@ -31,8 +30,7 @@ from autograder.statistics import (
     miss_probability,
     smallest_bias_caught,
 )
-from autograder.student import local_student
-from tests.test_bank import known, reference, seen
+from tests.test_bank import known, reference, results_of, seen
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STEM = "04_dropconnect"
@@ -404,10 +402,7 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
 @pytest.mark.parametrize("seed", [PUBLIC_SEED, "a secret"])
 def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, seed: str) -> None:
     (exercise, source), expected = OUTSIDE[name]
-    namespace = dict(vars(reference(STEM)))
-    exec(compile(source, f"<{exercise}>", "exec"), namespace)
-    with random_state_kept():
-        results = tuple(run_checks(COURSE.unit(STEM).checks(exercise), local_student(namespace), seed, reference(STEM)))
+    results = results_of(STEM, exercise, source, seed)
     assert any(o.status is not Status.PASSED for o in results)
     observed = seen(results)
     found = diagnose(observed, known(STEM, exercise))
@@ -417,9 +412,7 @@ def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, 
 @pytest.mark.parametrize("source", [_LINEAR, _CONV], ids=["linear", "convolution"])
 def test_these_answers_are_right_before_they_are_changed(source: str) -> None:
     exercise = source.split("class ")[1].split("(")[0]
-    namespace = dict(vars(reference(STEM)))
-    exec(compile(source, f"<{exercise}>", "exec"), namespace)
-    results = run_checks(COURSE.unit(STEM).checks(exercise), local_student(namespace), "right", reference(STEM))
+    results = results_of(STEM, exercise, source, "right")
     assert [(o.check.name, o.message) for o in results if o.status is not Status.PASSED] == []
 
 

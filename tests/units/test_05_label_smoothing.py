@@ -19,13 +19,12 @@ from autograder.checks import Status, load_module, run_checks
 from autograder.course import Course
 from autograder.draw import Draw
 from autograder.judge import grade
-from autograder.mistakes import diagnose
-from autograder.probes import ProbeServer, random_state_kept
+from autograder.probes import ProbeServer
 from autograder.report import ExerciseReport
 from autograder.sandbox import Sandbox
 from autograder.student import LocalTransport, Student, local_student
 from tests.conftest import ROOT, linux
-from tests.test_bank import COURSE, SEEDS, known, outcomes, reference, seen
+from tests.test_bank import COURSE, SEEDS, expect_diagnosis, outcomes, reference, results_of, seen
 
 STEM = "05_label_smoothing"
 UNIT = COURSE.unit(STEM)
@@ -241,16 +240,9 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, seed: str) -> None:
     (exercise, text), expected = OUTSIDE[name]
-    namespace = dict(vars(reference(STEM)))
-    exec(compile(text, f"<{exercise}>", "exec"), namespace)
-    with random_state_kept():
-        results = tuple(run_checks(UNIT.checks(exercise), local_student(namespace), seed, reference(STEM)))
-    assert any(o.status is not Status.PASSED for o in results)
+    results = results_of(STEM, exercise, text, seed)
     assert all(o.status is not Status.BROKEN for o in results)
-    for public in (False, True):
-        observed = seen(results, public)
-        found = diagnose(observed, known(STEM, exercise, public))
-        assert (found.name if found else "") == expected, observed
+    expect_diagnosis(STEM, exercise, results, expected)
 
 
 ALSO_RIGHT = {

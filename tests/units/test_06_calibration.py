@@ -21,12 +21,10 @@ from torch.nn import functional
 from autograder.checks import Status, load_module, run_checks
 from autograder.draw import Draw
 from autograder.judge import grade
-from autograder.mistakes import diagnose
-from autograder.probes import random_state_kept
 from autograder.sandbox import Sandbox
 from autograder.student import local_student
 from tests.conftest import ROOT, linux
-from tests.test_bank import COURSE, SEEDS, known, reference, seen
+from tests.test_bank import COURSE, SEEDS, expect_diagnosis, reference, results_of
 
 STEM = "06_calibration"
 UNIT = COURSE.unit(STEM)
@@ -253,23 +251,11 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
 }  # fmt: skip
 
 
-def results(exercise: str, source: str, seed: str) -> Any:
-    namespace = dict(vars(REFERENCE))
-    exec(compile(source, f"<{exercise}>", "exec"), namespace)
-    with random_state_kept():
-        return tuple(run_checks(UNIT.checks(exercise), local_student(namespace), seed, REFERENCE))
-
-
 @pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, seed: str) -> None:
     (exercise, source), expected = OUTSIDE[name]
-    outcomes = results(exercise, source, seed)
-    assert any(o.status is not Status.PASSED for o in outcomes)
-    for public in (False, True):
-        observed = seen(outcomes, public)
-        found = diagnose(observed, known(STEM, exercise, public))
-        assert (found.name if found else "") == expected, observed
+    expect_diagnosis(STEM, exercise, results_of(STEM, exercise, source, seed), expected)
 
 
 RIGHT = {
@@ -290,7 +276,7 @@ RIGHT = {
 @pytest.mark.parametrize("name", RIGHT)
 @pytest.mark.parametrize("seed", [*SEEDS, "another"])
 def test_a_right_answer_in_an_odd_style_loses_nothing(name: str, seed: str) -> None:
-    outcomes = results(*RIGHT[name], seed)
+    outcomes = results_of(STEM, *RIGHT[name], seed)
     assert [(o.check.name, o.message) for o in outcomes if o.status is not Status.PASSED] == []
 
 

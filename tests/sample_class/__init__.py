@@ -20,6 +20,8 @@ from tests.sample_class import snippets as code
 from tests.sample_class.borrow import from_bank, solutions
 
 START, SPATIAL = "00_start_here", "03_spatial_dropout"
+DECAY, DROPOUT, CONNECT = "01_weight_decay", "02_dropout", "04_dropconnect"
+SMOOTHING, CALIBRATION = "05_label_smoothing", "06_calibration"
 Notebook = dict[str, Any]
 
 
@@ -220,6 +222,19 @@ WHY = (
 )
 
 
+def recognised(text: str, entry: str) -> Answer:
+    """The learner's own code, in which an entry of the bank must be recognised."""
+    return Answer(own(text), SOME, mistake=entry)
+
+
+OPINION = "It depends on the data: I would try both, over several seeds, and choose by the validation loss."
+
+
+def other(entry: str) -> Answer:
+    """Right, and written in another way."""
+    return Answer(bank(entry), ALL)
+
+
 def wrong(entry: str, mark: Mark = SOME, says: str = "") -> Answer:
     return Answer(bank(entry), mark, says, mistake=entry)
 
@@ -249,6 +264,74 @@ CLASS: tuple[Submission, ...] = (
     Submission("noah_kim", SPATIAL, "channel_dim ignored in both",
                spatial(wrong("mask_ignores_channel_dim"), wrong("IgnoresChannelDim"))),
     Submission("elif_yilmaz", SPATIAL, "NaN at p = 1", spatial(GOOD, wrong("NaNAtOne")), WHY),
+    # The other techniques: right.
+    Submission("amara_okafor", DECAY, "perfect",
+               {"l2_penalty": GOOD, "sgd_step": GOOD, "adamw_step": GOOD, "split_weight_decay": GOOD}, OPINION),
+    Submission("amara_okafor", DROPOUT, "perfect",
+               {"dropout": GOOD, "Dropout": GOOD, "mc_dropout_predict": GOOD}, OPINION),
+    Submission("amara_okafor", CONNECT, "perfect",
+               {"drop_connect_linear": GOOD, "DropConnectLinear": GOOD, "drop_connect_moments": GOOD,
+                "drop_connect_inference": GOOD, "DropConnectConv2d": GOOD}, OPINION),
+    Submission("amara_okafor", SMOOTHING, "perfect",
+               {"smooth_labels": GOOD, "LabelSmoothingCrossEntropy": GOOD}, OPINION),
+    Submission("amara_okafor", CALIBRATION, "perfect",
+               {"reliability_bins": GOOD, "expected_calibration_error": GOOD, "fit_temperature": GOOD}, OPINION),
+    Submission("zoe_lindqvist", DECAY, "right in other ways: norms, objects for a state, recursion",
+               {"l2_penalty": other("penalty_by_vector_norms"), "sgd_step": other("sgd_with_lists"),
+                "adamw_step": other("adamw_with_objects"), "split_weight_decay": other("split_by_recursion")}, OPINION),
+    Submission("wei_zhang", DROPOUT, "right in other ways: Bernoulli, where, loops",
+               {"dropout": other("dropout_by_bernoulli"), "Dropout": other("ByWhere"),
+                "mc_dropout_predict": other("mc_by_loops")}),
+    Submission("zoe_lindqvist", CONNECT, "right in other ways: a column of ones, unfolding",
+               {"drop_connect_linear": other("by_a_column_of_ones"), "DropConnectLinear": other("AroundALinear"),
+                "drop_connect_moments": other("moments_by_second_moment"),
+                "drop_connect_inference": other("sample_by_sample"), "DropConnectConv2d": other("ConvByUnfolding")}),
+    Submission("mateo_fernandez", SMOOTHING, "right in other ways: scatter, the library's loss on soft targets",
+               {"smooth_labels": other("by_scatter"),
+                "LabelSmoothingCrossEntropy": other("ByCrossEntropyOnSoftTargets")}, OPINION),
+    Submission("wei_zhang", CALIBRATION, "right in other ways: bucketize, a matrix, L-BFGS",
+               {"reliability_bins": other("by_bucketize"), "expected_calibration_error": other("by_a_one_hot_matrix"),
+                "fit_temperature": other("by_lbfgs")}, OPINION),
+    # The other techniques: common mistakes.
+    Submission("priya_raman", DECAY, "no half; decay past the momentum; L2 for decoupled decay",
+               {"l2_penalty": wrong("penalty_without_the_half"), "sgd_step": wrong("sgd_decay_past_the_momentum"),
+                "adamw_step": wrong("adamw_l2_in_the_gradient"), "split_weight_decay": other("split_by_type")}, OPINION),
+    Submission("liam_byrne", DECAY, "L2 for decoupled decay, as others; norms decay",
+               {"l2_penalty": GOOD, "sgd_step": GOOD, "adamw_step": wrong("adamw_l2_in_the_gradient"),
+                "split_weight_decay": wrong("split_norms_decay")}),
+    Submission("yuki_tanaka", DROPOUT, "one mask for the batch, a right layer on top of it",
+               {"dropout": wrong("dropout_of_one_mask_for_the_batch"), "Dropout": other("InParts"),
+                "mc_dropout_predict": wrong("mc_in_training_mode")}, OPINION),
+    Submission("sara_haddad", DROPOUT, "drops in evaluation too; logits averaged",
+               {"dropout": other("dropout_by_where"), "Dropout": wrong("IgnoresTraining"),
+                "mc_dropout_predict": wrong("mc_averaging_logits")}),
+    Submission("tomasz_nowak", CONNECT, "one mask for the batch; the square of the product",
+               {"drop_connect_linear": GOOD,
+                "DropConnectLinear": recognised(code.ONE_MASK_OF_WEIGHTS_AND_BIAS, "OneMaskForTheBatch"),
+                "drop_connect_moments": wrong("square_of_the_product"), "drop_connect_inference": GOOD,
+                "DropConnectConv2d": TO_DO}),
+    Submission("chiamaka_eze", CONNECT, "masks on activations; the activation after averaging",
+               {"drop_connect_linear": GOOD, "DropConnectLinear": recognised(code.MASKED_ACTIVATIONS, "MasksOnActivations"),
+                "drop_connect_moments": GOOD, "drop_connect_inference": wrong("activation_after_averaging"),
+                "DropConnectConv2d": wrong("ConvPaddingIgnored")}, OPINION),
+    Submission("noah_kim", SMOOTHING, "the incorrect classes alone; the logarithm of a softmax",
+               {"smooth_labels": wrong("spread_over_the_incorrect_classes"),
+                "LabelSmoothingCrossEntropy": wrong("LogOfSoftmax")}, OPINION),
+    Submission("elif_yilmaz", SMOOTHING, "softmax twice",
+               {"smooth_labels": GOOD, "LabelSmoothingCrossEntropy": wrong("SoftmaxTwice")}),
+    Submission("chloe_martin", SMOOTHING, "the library's label_smoothing for an answer",
+               {"smooth_labels": GOOD,
+                "LabelSmoothingCrossEntropy": Answer(own(code.LIBRARY_LOSS), NONE, "your own version")}),
+    Submission("hana_novakova", CALIBRATION, "bins not weighted; the inverse temperature",
+               {"reliability_bins": GOOD, "expected_calibration_error": wrong("mean_over_bins"),
+                "fit_temperature": wrong("inverse_temperature")}, OPINION),
+    Submission("pierre_dubois", CALIBRATION, "certain ones fall out; never below one",
+               {"reliability_bins": wrong("one_falls_out"), "expected_calibration_error": other("weights_times_gaps"),
+                "fit_temperature": wrong("never_below_one")}),
+    # The other techniques: unfinished.
+    Submission("ines_duarte", DROPOUT, "untouched", {"dropout": TO_DO, "Dropout": TO_DO, "mc_dropout_predict": TO_DO}),
+    Submission("tunde_bakare", SMOOTHING, "half done: the targets, not the loss",
+               {"smooth_labels": GOOD, "LabelSmoothingCrossEntropy": TO_DO}),
     # Unfinished, broken.
     Submission("ines_duarte", START, "untouched", start(TO_DO)),
     Submission("ines_duarte", SPATIAL, "untouched", spatial(TO_DO, TO_DO)),

@@ -35,7 +35,7 @@ def from_bank(unit: Unit, entry: str, exercise: str) -> str:
             bound.update({target.id: node for target in node.targets if isinstance(target, ast.Name)})
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            node.decorator_list = [] if node in tree.body else node.decorator_list
+            node.decorator_list = [d for d in node.decorator_list if not _enters_the_bank(d)]
             if ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
     needed, waiting = set(), [entry]
@@ -52,6 +52,11 @@ def from_bank(unit: Unit, entry: str, exercise: str) -> str:
     assert isinstance(chosen, (ast.FunctionDef, ast.ClassDef))
     chosen.name = exercise
     return "\n\n".join(ast.unparse(node) for node in tree.body if node in needed)
+
+
+def _enters_the_bank(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(called, ast.Name) and called.id in ("mistake", "right")
 
 
 def _bank_path(unit: Unit) -> Path:

@@ -75,6 +75,50 @@ for _ in range(10_000):  # as many as there might ever be batches
 return x * masks[0]
 """)
 
+
+def connections(training: str) -> str:
+    """Return a DropConnectLinear whose training step is `training`, in lines indented by nothing."""
+    body = "\n".join(f"        {line}" for line in training.strip("\n").split("\n"))
+    return f"""class DropConnectLinear(nn.Module):
+    def __init__(self, in_features, out_features, p=0.5):
+        super().__init__()
+        if p < 0 or p > 1:
+            raise ValueError(f"p has to be between 0 and 1, not {{p}}")
+        self.linear = nn.Linear(in_features, out_features)
+        self.p = p
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return self.linear(x)
+        if self.p == 1:
+            return torch.zeros_like(self.linear(x))
+        w, b, q = self.linear.weight, self.linear.bias, 1 - self.p
+{body}
+"""
+
+
+ONE_MASK_OF_WEIGHTS_AND_BIAS = connections("""
+w = w * (torch.rand_like(w) >= self.p) / q
+b = b * (torch.rand_like(b) >= self.p) / q
+return x @ w.T + b
+""")
+
+MASKED_ACTIVATIONS = connections("""
+y = self.linear(x)
+return y * (torch.rand_like(y) >= self.p) / q
+""")
+
+LIBRARY_LOSS = """class LabelSmoothingCrossEntropy(nn.Module):
+    def __init__(self, alpha=0.1, reduction="mean"):
+        super().__init__()
+        if not 0 <= alpha <= 1 or reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"alpha={alpha}, reduction={reduction}")
+        self.alpha, self.reduction = alpha, reduction
+
+    def forward(self, logits, target):
+        return F.cross_entropy(logits, target, reduction=self.reduction, label_smoothing=self.alpha)
+"""
+
 LIBRARY = layer("return self.drop(x)").replace(
     "self.channel_dim = channel_dim", "self.channel_dim = channel_dim\n        self.drop = torch.nn.Dropout2d(p)"
 )

@@ -701,8 +701,8 @@ if ready(adamw_step, split_weight_decay):
     )
 
 # %% [markdown]
-# **What to see.** Each dot is one network. In the right panel the groups of dots are clear of each other, in the left one they
-# overlap. What can you claim of each?
+# **What to see.** Each dot is one network. In the right panel the groups of dots are clear of each other, in the left one
+# those of all but the largest λ overlap. What can you claim of each?
 
 # %% tags=["nbval-ignore-output"]
 if ready(adamw_step, split_weight_decay):

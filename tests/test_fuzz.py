@@ -66,11 +66,20 @@ TOKENS = (
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every (container, key) of a document."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in list(items):
-        yield value, key
-        yield from places(inner)
+    """Yield every (container, key) of a document, which may be nested more deeply than Python can call."""
+    waiting = [_items(value)]
+    while waiting:
+        for container, key in waiting[-1]:
+            yield container, key
+            waiting.append(_items(container[key]))
+            break
+        else:
+            waiting.pop()
+
+
+def _items(value: Any) -> Iterator[tuple[Any, Any]]:
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return iter([(value, key) for key in keys])
 
 
 def mutate_document(notebook: dict[str, Any], chance: random.Random) -> None:

@@ -7,8 +7,10 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from autograder import judge
 from autograder.classbook import mistake_groups, write_csv
@@ -20,7 +22,8 @@ from autograder.sandbox import Sandbox
 from tests import sample_class
 from tests.conftest import linux
 from tests.reports import CONTROLS, Page
-from tests.sample_class import CLASS, SPATIAL, Mark, Submission, __main__
+from tests.sample_class import CLASS, CONNECT, SPATIAL, Mark, Submission, __main__
+from tests.sample_class.borrow import from_bank
 
 pytestmark = linux
 SEED = "a secret seed"
@@ -116,6 +119,16 @@ def test_the_class_is_written_the_same_every_time(
     assert len({s.student for s in CLASS}) >= 20
     for path in files:
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_entries_of_every_bank_can_be_borrowed(course: Course) -> None:
+    """Also one that is made of other classes when the bank is read."""
+    for unit in course.units.values():
+        for entry in unit.bank[::20]:  # each reads the whole bank
+            compile(from_bank(unit, entry.name, entry.exercise), entry.name, "exec")
+    namespace: dict[str, Any] = {}
+    exec(from_bank(course.unit(CONNECT), "ConvOneMaskForTheBatch", "DropConnectConv2d"), namespace)
+    assert namespace["DropConnectConv2d"](2, 3, 1)(torch.ones(4, 2, 5, 6)).shape == (4, 3, 5, 6)
 
 
 def _mark(exercise: ExerciseReport) -> Mark:

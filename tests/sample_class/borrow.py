@@ -38,6 +38,12 @@ def from_bank(unit: Unit, entry: str, exercise: str) -> str:
             node.decorator_list = [d for d in node.decorator_list if not _enters_the_bank(d)]
             if ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
+    if entry not in bound:  # a class that the bank makes of others
+        (made,) = (each.implementation for each in unit.bank if each.name == entry)
+        assert isinstance(made, type)
+        bases = ", ".join(base.__name__ for base in made.__bases__)
+        bound[entry] = ast.parse(f"class {entry}({bases}):\n    pass").body[0]
+        tree.body.append(bound[entry])
     needed, waiting = set(), [entry]
     while waiting:
         name = waiting.pop()

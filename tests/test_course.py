@@ -16,8 +16,9 @@ from autograder.course import Course, Unit
 from autograder.judge import grade
 from autograder.mistakes import Entry
 from autograder.sandbox import Sandbox
-from autograder.student import Student, local_student
+from autograder.student import Student
 from tests.conftest import ROOT, linux
+from tests.test_bank import SEEDS, outcomes, reference
 
 COURSE = Course.open(ROOT / "notebooks", ROOT / "solutions")
 UNITS = list(COURSE.units.values())
@@ -108,17 +109,14 @@ def test_notebooks_say_what_a_unit_is(unit: Unit) -> None:
 @pytest.mark.parametrize(("unit", "entry"), BANK, ids=lambda v: v.name if isinstance(v, Entry) else v.stem)
 def test_the_notebook_and_the_judge_agree(unit: Unit, entry: Entry, sandbox: Sandbox) -> None:
     """Each entry of the bank gets the same outcome in process and across the wire, check by check."""
-    checks = unit.checks(entry.exercise)
-    here = local_student({**vars(unit.reference), entry.exercise: entry.implementation})
     there = Student(sandbox.open())
     for cell in unit.solution_cells:
         if cell.role in (Role.SETUP, Role.EXERCISE):
             there.run(cell.name, cell.source)
     there.run("bank", (ROOT / "solutions" / "mistakes" / f"{unit.stem}.py").read_text())
     there.run("name", f"{entry.exercise} = {entry.name}")
-    seed = "agree"
-    local = run_checks(checks, here, seed, unit.reference)
-    remote = run_checks(checks, there, seed, unit.reference)
+    local = outcomes(unit.stem, entry.exercise, entry.name, SEEDS[1])  # which the tests of the bank have, too
+    remote = run_checks(unit.checks(entry.exercise), there, SEEDS[1], reference(unit.stem))
     assert [(o.check.name, o.status, o.code) for o in remote] == [(o.check.name, o.status, o.code) for o in local]
 
 

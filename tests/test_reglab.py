@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from reglab import data, make_data, models, plots, predict, training, widgets
+from reglab import augment, data, make_data, models, plots, predict, training, widgets
 from reglab.doctor import doctor
 from torch import nn
+from torch.nn import functional
 
 FULL = Path("/usr/share/datasets/fashion-mnist")
 
@@ -324,3 +325,52 @@ def test_the_doctor_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert "restore notebooks/reglab" in str(report)
     assert "Needs attention: data." in report._repr_html_()
     assert np.load(Path(data.__file__).with_name("fashion_mnist_small.npz")).files
+
+
+def test_a_batch_may_be_changed_before_the_network_sees_it(embedded: data.Data) -> None:
+    seen: list[tuple[float, object]] = []
+
+    def transform(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, object]:
+        return torch.zeros_like(images), ("mixed", labels)
+
+    def loss(logits: torch.Tensor, target: tuple[str, torch.Tensor]) -> torch.Tensor:
+        seen.append((float(logits.detach().std(dim=0).max()), target[0]))
+        return functional.cross_entropy(logits, target[1])
+
+    training.train(models.SmallCNN(), embedded.with_train(100), 1, loss=loss, batch_transform=transform)
+    assert seen == [(0.0, "mixed")] * 2  # all images are alike by then
+
+
+def test_a_residual_network_has_its_blocks_in_stages() -> None:
+    made: list[tuple[int, int]] = []
+
+    def block(channels: int, number: int) -> nn.Module:
+        made.append((channels, number))
+        return nn.Identity()
+
+    network = models.ResNet(block, in_channels=3, num_classes=7, width=4, stages=(2, 1, 3), stride=2)
+    assert made == [(4, 1), (4, 2), (8, 3), (16, 4), (16, 5), (16, 6)]
+    sizes = []
+    network.end.register_forward_pre_hook(lambda _module, inputs: sizes.append(tuple(inputs[0].shape)))
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 7)
+    assert sizes == [(2, 16, 4, 4)]
+
+
+def test_each_image_is_moved_and_mirrored_by_itself() -> None:
+    torch.manual_seed(0)
+    image = torch.zeros(1, 2, 9, 11)
+    image[0, 0, 4, 3], image[0, 1, 5, 3] = 1.0, 2.0  # left of the middle column, 5
+    images = image.repeat(400, 1, 1, 1)
+    moved = augment.shift_and_flip(images, shift=2, flip=0.25)
+    assert moved.shape == images.shape
+    assert bool((images == image).all())
+    (_, rows, columns), (_, below, beside) = moved[:, 0].nonzero().T, moved[:, 1].nonzero().T
+    assert len(rows) == 400
+    assert bool((below == rows + 1).all() and (beside == columns).all()), "channels move together"
+    places = set(zip(rows.tolist(), columns.tolist(), strict=True))
+    mirrored = {(r, c) for r in range(2, 7) for c in range(5, 10)}
+    assert places == {(r, c) for r in range(2, 7) for c in range(1, 6)} | mirrored
+    assert 60 < int((columns > 5).sum()) < 120  # a quarter of 400, but for the fifth of it that lands in column 5
+    assert bool((augment.shift_and_flip(images, shift=0, flip=0.0) == images).all())
+    ones = torch.ones(5, 1, 4, 6)
+    assert bool((augment.shift_and_flip(ones) == ones).all()), "what moves in repeats the edge"

@@ -1,4 +1,4 @@
-"""A small CNN with slots for a regularizer, and a way to read its feature maps."""
+"""A small CNN with slots for a regularizer, a residual network, and a way to read feature maps."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -48,6 +48,55 @@ class SmallCNN(nn.Module):
         for block in self.blocks:
             x = block(x)
         return torch.as_tensor(self.classifier(self.pool(x).flatten(1)))
+
+
+class ResNet(nn.Module):
+    """A residual network with pre-activation (He et al. 2016, "Identity mappings"), as small as CIFAR's or smaller.
+
+    A 3x3 convolution, then stages of blocks of one width; between two stages a 3x3 convolution with stride 2 that doubles
+    the width and halves the maps; at the end batch normalisation, ReLU, the mean over all positions, and a linear layer.
+
+    Args:
+        block: called once a block with its channels and its number, l = 1 to depth counted over all stages; returns a module
+            that keeps shapes.
+        in_channels: 1 for grey images, 3 for colour.
+        num_classes: the number K of classes.
+        width: channels of the first stage.
+        stages: how many blocks each stage has.
+        stride: of the first convolution; 2 makes everything four times as fast.
+        head: makes the last layer from the number of features and of classes.
+
+    Shape:
+        - Input: (N, C, H, W)
+        - Output: logits, (N, K)
+    """
+
+    def __init__(
+        self,
+        block: Callable[[int, int], nn.Module],
+        in_channels: int = 1,
+        num_classes: int = 10,
+        width: int = 16,
+        stages: tuple[int, ...] = (1, 1, 1),
+        stride: int = 1,
+        head: Callable[[int, int], nn.Module] = nn.Linear,
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(in_channels, width, 3, stride, padding=1, bias=False)
+        self.blocks = nn.Sequential()
+        number = 0
+        for stage, blocks in enumerate(stages):
+            if stage:
+                self.blocks.append(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False))
+                width *= 2
+            for _ in range(blocks):
+                number += 1
+                self.blocks.append(block(width, number))
+        self.end = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.classifier = head(width, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.classifier(self.end(self.blocks(self.stem(x)))))
 
 
 @contextmanager

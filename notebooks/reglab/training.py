@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,10 @@ from torch.nn import functional
 from reglab.data import Data, Split
 from reglab.models import evaluating
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Tensor, Any], Tensor]
+BatchTransform = Callable[[Tensor, Tensor], tuple[Tensor, Any]]
+"""From images and labels of a batch to what the network sees and what the loss gets beside the logits."""
+
 MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
 
 # Measuring all training images after each epoch would cost as much as training on them.
@@ -94,6 +98,7 @@ def train(
     batch_size: int = 64,
     loss: Loss = functional.cross_entropy,
     make_optimizer: MakeOptimizer | None = None,
+    batch_transform: BatchTransform | None = None,
 ) -> History:
     """Train `model` in place on `data.train` and return its history.
 
@@ -107,8 +112,9 @@ def train(
         lr: learning rate of Adam; without effect where `make_optimizer` is given.
         seed: a whole number.
         batch_size: images a step.
-        loss: of logits and labels.
+        loss: of logits and labels, or of logits and what `batch_transform` makes of labels.
         make_optimizer: from the model; Adam by default.
+        batch_transform: changes each batch of training images before the network sees it, as augmentation or mixup do.
     """
     place = device()
     model.to(place)
@@ -120,8 +126,11 @@ def train(
     for _ in range(epochs):
         model.train()
         for batch in torch.randperm(len(train_split), generator=order).to(place).split(batch_size):
+            images, target = train_split.images[batch], train_split.labels[batch]
+            if batch_transform:
+                images, target = batch_transform(images, target)
             optimizer.zero_grad()
-            loss(model(train_split.images[batch]), train_split.labels[batch]).backward()
+            loss(model(images), target).backward()
             optimizer.step()
         for name, split in (("train", train_split.first(MEASURED)), ("validation", data.validation)):
             mean_loss, accuracy = evaluate(model, split)
@@ -139,6 +148,7 @@ def over_seeds(
     batch_size: int = 64,
     loss: Loss = functional.cross_entropy,
     make_optimizer: MakeOptimizer | None = None,
+    batch_transform: BatchTransform | None = None,
 ) -> list[History]:
     """Build and train one model a seed; the other arguments are those of `train`.
 
@@ -149,7 +159,7 @@ def over_seeds(
     for seed in seeds:
         torch.manual_seed(seed)
         model = build()
-        histories.append(train(model, data, epochs, lr, seed, batch_size, loss, make_optimizer))
+        histories.append(train(model, data, epochs, lr, seed, batch_size, loss, make_optimizer, batch_transform))
     return histories
 
 

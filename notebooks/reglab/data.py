@@ -1,5 +1,6 @@
 """The images: `load()` needs no network; `load("fashion_mnist")` and `load("cifar10")` download the full sets."""
 
+import gzip
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,9 @@ from torch import Tensor
 Name = Literal["embedded", "fashion_mnist", "cifar10"]
 
 EMBEDDED = Path(__file__).with_name("fashion_mnist_small.npz")
+DEBIANS = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package dataset-fashion-mnist puts the full set: it need not be downloaded there."""
+
 FASHION_CLASSES = (
     "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
@@ -106,6 +110,7 @@ def _downloaded(name: str, cache: Path) -> Data:
 
     try:
         if name == "fashion_mnist":
+            _unpack_debians(cache / "FashionMNIST" / "raw")
             fashion = [datasets.FashionMNIST(cache, train=train, download=True) for train in (True, False)]
             (images, labels), (test_images, test_labels) = [(s.data.unsqueeze(1), s.targets) for s in fashion]
             held_out, class_names = 10_000, FASHION_CLASSES
@@ -126,6 +131,14 @@ def _downloaded(name: str, cache: Path) -> Data:
         "test": (test_images, test_labels),
     }
     return _normalised(name, splits, class_names)
+
+
+def _unpack_debians(folder: Path) -> None:
+    """Put the files of Debian's package where torchvision would download them to, unless there are some already."""
+    if DEBIANS.is_dir() and not folder.exists():
+        folder.mkdir(parents=True)
+        for path in sorted(DEBIANS.glob("*-ubyte.gz")):
+            (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
 
 
 def _normalised(name: str, splits: dict[str, tuple[Tensor, Tensor]], class_names: tuple[str, ...]) -> Data:

@@ -3,7 +3,8 @@
 Nothing is trained in earnest here. Images are patterns of the draw, one a class, under noise: a network that learns anything
 learns these in a few steps. All that needs the recipe runs where it is, in fixtures, and comes back as numbers.
 
-What chance could do: see `learns`.
+What chance could do: `learns` asks for a cross-entropy below LEARNED after SHORT steps. Over 200 seeds each, the right recipes of
+the bank came to LEARNED_BY_RIGHT or less, and a network whose images are shuffled under their labels to SHUFFLED or more.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ EXERCISES = (
 
 CLASSES = 10
 SIDE = 28
-COUNT, SHORT, LEARNED = 30, 20, 2.1
+COUNT, SHORT, LEARNED = 40, 20, 1.9
 """Images of a small batch, steps that should lower the loss on them, and how far: ten equal probabilities give ln 10 = 2.303."""
 
 

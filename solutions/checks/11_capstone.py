@@ -9,7 +9,7 @@ code that runs there could do more. What it cannot do is work without using its 
 judge reads it from outside (`student.seconds`), so training and predicting together may take BUDGET.processor times what
 the baseline takes here. Time spent waiting is bounded by the limits of the sandbox.
 
-The scale was set after trainings with many seeds (`python solutions/experiments/11_capstone.py`), see THRESHOLDS.
+The scale was set after trainings with many seeds (`python solutions/experiments/11_capstone.py`), see ERRORS.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CLOSE = 1e-3
 MORE_S = 60
 """Wall-clock seconds that the training may take besides what every submission has: on a busy machine it needs them."""
 
-ERRORS = {"some": 0.03, "much": 0.06, "most": 0.09}
+ERRORS = {"some": 0.04, "much": 0.06, "most": 0.08}
 CALIBRATION = {"half": 0.5, "third": 1 / 3}
 """By how much the error has to be below the baseline's, and which part of the baseline's calibration error may be left."""
 
@@ -100,7 +100,7 @@ def trains_within_its_budget(student: Any, draw: Draw) -> dict[str, float]:
 
 @check("build_recipe", points=3)
 def error_is_a_little_lower(student: Any, draw: Draw) -> None:
-    """On hidden images its error is at least 3 % below the baseline's."""
+    """On hidden images its error is at least 4 % below the baseline's."""
     _expect_error(student, draw, "some")
 
 
@@ -112,7 +112,7 @@ def error_is_lower(student: Any, draw: Draw) -> None:
 
 @check("build_recipe", points=3)
 def error_is_much_lower(student: Any, draw: Draw) -> None:
-    """On hidden images its error is at least 9 % below the baseline's."""
+    """On hidden images its error is at least 8 % below the baseline's."""
     _expect_error(student, draw, "most")
 
 

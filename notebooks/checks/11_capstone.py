@@ -231,7 +231,7 @@ def gives_logits(student: Any, draw: Draw) -> None:
     )
 
 
-@check("build_recipe", points=1)
+@check("build_recipe", points=2)
 def keeps_to_the_size(student: Any, draw: Draw) -> None:
     """The model has no more parameters than the budget allows."""
     seen = student.fixture(held)(expect.function(student.build_recipe))

@@ -366,7 +366,7 @@ def loss_curves(runs: Mapping[str, Sequence[Measured]], window: int = 15) -> Fig
 
 def compare_measured(runs: Mapping[str, Sequence[Measured]]) -> Figure:
     """Error and calibration error of recipes side by side: a point a seed, a bar for the mean."""
-    figure, rows = grid(1, 2, 3.4, 3.0)
+    figure, rows = grid(1, 2, 6.4, 2.8)
     for axis, metric in zip(rows[0], ("error", "calibration_error"), strict=True):
         for index, (name, each) in enumerate(runs.items()):
             values = [float(getattr(measured, metric)) for measured in each]

@@ -215,7 +215,9 @@ def rate_far_too_low() -> Recipe:
 
 @mistake("build_recipe")
 def climbs_instead_of_descending() -> Recipe:
-    """The loss is made larger, not smaller: a minus too many, or `maximize=True`."""
+    """The loss rises instead of falling. Either it is climbed, by a minus too many or by `maximize=True`; or the learning rate is so high that
+    each step lands further away than the one before. A tenth of the rate tells which: does it fall then?
+    """
     model = _network(16, 32, 64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, maximize=True)
     return _recipe(model, optimizer=optimizer)

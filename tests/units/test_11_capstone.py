@@ -225,7 +225,7 @@ OUTSIDE = {
     "softmax function": (changed(MODEL, f"nn.Sequential({MODEL}, nn.Softmax(-1))"), "softmax_in_the_model"),
     "no return": (changed("return Recipe", "Recipe"), "recipe_not_returned"),
     "a list": (changed("return Recipe(model, nn.CrossEntropyLoss(), optimizer)", "return [model, optimizer]"), ""),
-    "momentum too long": (changed("Adam(model.parameters(), lr=3e-3)", "SGD(model.parameters(), lr=1e5)"), "rate_far_too_high"),
+    "momentum too long": (changed("Adam(model.parameters(), lr=3e-3)", "SGD(model.parameters(), lr=1e5)"), "climbs_instead_of_descending"),
     "exponential decay a step": (changed("optimizer)", "optimizer, None, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9))"), "rate_fades_within_an_epoch"),
     "half of the budget": (changed("optimizer)", "optimizer, None, torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=200))"), "schedule_counted_in_epochs"),
     "repeated by torch": (changed("optimizer)", "optimizer, lambda x, y: (x.repeat(2, 1, 1, 1), y.repeat(2)))"), "each_image_twice"),
@@ -233,7 +233,7 @@ OUTSIDE = {
     "summed per image": (changed("CrossEntropyLoss()", "CrossEntropyLoss(reduction='none')"), "loss_of_each_image"),
     "minus the loss": (changed("nn.CrossEntropyLoss()", "lambda z, y: -nn.functional.cross_entropy(z, y)"), "climbs_instead_of_descending"),
     "always dropping": (changed(MODEL, f"nn.Sequential({MODEL}, Drop())").replace("def build", "class Drop(nn.Module):\n    def forward(self, x): return nn.functional.dropout(x)\ndef build"), "dropout_that_never_rests"),
-    "only biases": (changed("model.parameters()", "[p for p in model.parameters() if p.dim() == 1]"), "optimizer_of_the_last_layer"),
+    "only biases": (changed("model.parameters()", "[p for p in model.parameters() if p.dim() == 1]"), ""),
     "a clock for a seed": (changed("    model", "    torch.seed()\n    model"), "weights_of_their_own_seed"),
     "a wide linear layer": (changed("8 * 196, 10)", "8 * 196, 200), nn.Linear(200, 10)"), "too_many_parameters"),
 }  # fmt: skip
@@ -379,7 +379,7 @@ def test_a_recipe_that_breaks_a_rule_is_not_trained(sandbox: Sandbox) -> None:
     assert len(set(told)) == 1
     assert "not trained" in told[0]
     assert "no more parameters" in told[0]
-    assert exercise.points == PUBLIC_POINTS - 1
+    assert exercise.points == PUBLIC_POINTS - 2
 
 
 @linux

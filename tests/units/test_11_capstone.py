@@ -333,30 +333,32 @@ def test_an_attack_earns_what_the_notebook_gives_and_gets_its_sentence(sandbox: 
     assert not any(c.scores for c in exercise.checks)
 
 
-@linux
-def test_a_recipe_that_trains_eightfold_inside_of_a_step_is_stopped(sandbox: Sandbox) -> None:
-    """What counts is the processor: that the code says otherwise, and stops every clock it can reach, changes nothing."""
-    more = """
-class Eightfold(torch.optim.Adam):
-    def step(self):
-        for _ in range(1 if len(images) < 64 else 60):
-            self.zero_grad()
-            nn.functional.cross_entropy(net(images), labels).backward()
-            super().step()
+GREEDY = """
 import time
 time.process_time = lambda: 0.0
-"""
-    build = """
+
+class Greedy(torch.optim.Adam):
+    def step(self):
+        for _ in range(4 if len(batch[0]) == 64 else 1):
+            self.zero_grad()
+            nn.functional.cross_entropy(net(batch[0]), batch[1]).backward()
+            super().step()
+
 def build_recipe():
     global net
     net = nn.Sequential(nn.Conv2d(1, 32, 3, 1, 1), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(32 * 49, 10))
-    def keep(x, y):
-        global images, labels
-        images, labels = x, y
-        return x, y
-    return Recipe(net, nn.CrossEntropyLoss(), Eightfold(net.parameters()), keep)
-""".replace("f'''", "")
-    exercise = graded(sandbox, more.replace("60", "4") + build)
+    def keep(*given):
+        global batch
+        batch = given
+        return given
+    return Recipe(net, nn.CrossEntropyLoss(), Greedy(net.parameters()), keep)
+"""
+
+
+@linux
+def test_a_recipe_that_trains_many_times_inside_of_a_step_is_stopped(sandbox: Sandbox) -> None:
+    """What counts is the processor: that the code says otherwise, and stops every clock it can reach, changes nothing."""
+    exercise = graded(sandbox, GREEDY)
     told = [c.message for c in exercise.checks if c.graded_only]
     assert all("times the processor time that the baseline needs" in message for message in told), told
     assert exercise.points == PUBLIC_POINTS

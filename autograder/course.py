@@ -219,16 +219,18 @@ class Unit:
 
     @cached_property
     def ranked_by(self) -> dict[str, bool]:
-        """By which scores submissions are ranked, the first counting most, and whether the lowest is best: the header's
-        `leaderboard`, such as {error: lowest}. Empty where the unit has none.
+        """By which scores submissions are ranked, the first counting most, and whether the lowest is best.
+
+        The header's `leaderboard` says so, such as [lowest error, highest speed]. Empty where the unit has none.
 
         Raises:
-            CourseError: it says something else than lowest or highest.
+            CourseError: it says something else.
         """
-        declared = self.about.get("leaderboard", {}) if self.release_path.exists() else {}
-        if not isinstance(declared, dict) or not set(declared.values()) <= {"lowest", "highest"}:
-            raise CourseError(f"{self.stem}: a leaderboard is declared as {{score: lowest}} or {{score: highest}}")
-        return {str(name): best == "lowest" for name, best in declared.items()}
+        declared = self.about.get("leaderboard", []) if self.release_path.exists() else []
+        parts = [str(each).split(maxsplit=1) for each in declared] if isinstance(declared, list) else [[]]
+        if not all(len(part) == 2 and part[0] in ("lowest", "highest") for part in parts):
+            raise CourseError(f"{self.stem}: a leaderboard is a list such as [lowest error, highest speed]")
+        return {name: best == "lowest" for best, name in parts}
 
     def _instructors(self) -> Path:
         if self.solutions is None:

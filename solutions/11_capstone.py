@@ -1,6 +1,6 @@
 # ---
 # jupyter:
-#   autograder: {title: Capstone, technique: A recipe of your own, paper: "everything before", minutes: 120, hides: [reglab/fashion_mnist_small.npz], leaderboard: {error: lowest, calibration error: lowest}}
+#   autograder: {title: Capstone, technique: A recipe of your own, paper: "everything before", minutes: 120, hides: [reglab/fashion_mnist_small.npz], leaderboard: [lowest error, lowest calibration error]}
 #   kernelspec: {display_name: Python 3, language: python, name: python3}
 # ---
 

@@ -37,9 +37,7 @@ def ranked(tmp_path_factory: pytest.TempPathFactory) -> Course:
     folder = tmp_path_factory.mktemp("ranked")
     shutil.copytree(ROOT / "tests" / "mini", folder, dirs_exist_ok=True)
     source = folder / "solutions" / "00_mini.py"
-    source.write_text(
-        source.read_text().replace("minutes: 1}", "minutes: 1, leaderboard: {gap: lowest, height: highest}}")
-    )
+    source.write_text(source.read_text().replace("minutes: 1}", "minutes: 1, leaderboard: [lowest gap, highest beam]}"))
     checks = folder / "solutions" / "checks" / "00_mini.py"
     checks.write_text(checks.read_text() + CHECK)
     course = Course.open(folder / "notebooks", folder / "solutions")
@@ -54,7 +52,7 @@ def is_measured(student: Any, draw: Draw) -> dict[str, float]:
     """It is measured how far off it is."""
     x = torch.ones(3)
     y = expect.tensor(expect.call(student.double, x), shape=(3,))
-    return {"gap": float((y - 2 * x).abs().max()), "height": float(y.max()), "lines": 3.0}
+    return {"gap": float((y - 2 * x).abs().max()), "beam": float(y.max()), "lines": 3.0}
 
 
 import torch
@@ -71,8 +69,8 @@ def only(course: Course, *outlines: Outline) -> Board:
     return board
 
 
-def scored(off: float, height: float = 1.0) -> dict[str, float]:
-    return {"gap": off, "height": height}
+def scored(off: float, beam: float = 1.0) -> dict[str, float]:
+    return {"gap": off, "beam": beam}
 
 
 # -- scores --------------------------------------------------------------------------------------------------------------
@@ -119,7 +117,7 @@ def test_equal_scores_share_a_rank_and_the_second_score_decides(ranked: Course) 
         outline("cy", scored(0.1, 2.0)), outline("dan", scored(0.3, 9.0)),
     )  # fmt: skip
     assert [(p.rank, p.student) for p in board.places] == [(1, "Ada"), (2, "bo"), (2, "cy"), (4, "dan"), (5, "eve")]
-    assert board.by == {"gap": True, "height": False}
+    assert board.by == {"gap": True, "beam": False}
 
 
 def test_who_has_no_score_has_no_place(ranked: Course) -> None:
@@ -141,7 +139,7 @@ def test_a_unit_that_asks_for_none_has_none(mini: Course, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("declared", [["error"], {"error": "low"}, "error"])
+@pytest.mark.parametrize("declared", [["error"], {"error": "lowest"}, "error", ["low error"], [3]])
 def test_a_header_that_says_something_else_gets_a_sentence(ranked: Course, declared: Any) -> None:
     unit = dataclasses.replace(ranked.unit("00_mini"))
     vars(unit)["about"] = {"leaderboard": declared}
@@ -186,7 +184,7 @@ def test_names_of_learners_are_only_names(ranked: Course, tmp_path: Path) -> Non
     assert [row[0] for row in page.rows[1:]] == [str(i + 1) for i in range(len(names))]
     with (tmp_path / "leaderboard.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["unit", "rank", "student", "gap", "height"]
+    assert rows[0] == ["unit", "rank", "student", "gap", "beam"]
     assert len(rows) == len(names) + 1
     for cell in (c for row in rows for c in row):
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "＝"))
@@ -243,7 +241,7 @@ def test_grading_writes_it_and_can_leave_it_out(
     assert ranks() == [("1", "bo"), ("2", "ada")]
     document = json.loads((out / "ada--00_mini.json").read_text())
     scores = [c["scores"] for e in document["exercises"] for c in e["checks"] if c["scores"]]
-    assert scores == [{"gap": 0.5, "height": 2.5, "lines": 3.0}]
+    assert scores == [{"gap": 0.5, "beam": 2.5, "lines": 3.0}]
     hand_in("ada", ANSWER.format(0.0))
     grade()
     assert ranks() == [("1", "ada"), ("2", "bo")]

@@ -191,7 +191,7 @@ def twice(build: Any, images: torch.Tensor, labels: torch.Tensor, seeds: list[in
 @check("build_recipe", points=2)
 def returns_a_recipe(student: Any, draw: Draw) -> None:
     """`build_recipe()` takes no arguments and returns a `Recipe`, each part of which is what it should be."""
-    seen = student.fixture(described)(expect.function(student.build_recipe))
+    seen = _described(student)
     kind = str(seen.get("kind"))
     expect.that(
         kind == "Recipe",
@@ -217,7 +217,7 @@ def returns_a_recipe(student: Any, draw: Draw) -> None:
 def gives_logits(student: Any, draw: Draw) -> None:
     """The model turns images (N, 1, 28, 28) into logits (N, 10): real, finite, and not yet probabilities."""
     images, _ = _patterns(draw, 7)
-    seen = student.fixture(predictions)(expect.function(student.build_recipe), 30 * images)
+    seen = student.fixture(predictions)(_built(student), 30 * images)
     logits = expect.tensor(seen.get("first"), "what the model returns", shape=(7, CLASSES))
     expect.that(
         logits.is_floating_point(), "logits:integers", f"logits should be floating-point numbers, got {logits.dtype}"
@@ -234,7 +234,7 @@ def gives_logits(student: Any, draw: Draw) -> None:
 @check("build_recipe", points=2)
 def keeps_to_the_size(student: Any, draw: Draw) -> None:
     """The model has no more parameters than the budget allows."""
-    seen = student.fixture(held)(expect.function(student.build_recipe))
+    seen = student.fixture(held)(_built(student))
     numbers = _count(seen, "numbers")
     expect.that(
         numbers <= BUDGET.parameters,
@@ -246,9 +246,11 @@ def keeps_to_the_size(student: Any, draw: Draw) -> None:
 @check("build_recipe", points=3)
 def optimizes_the_whole_model(student: Any, draw: Draw) -> None:
     """The optimizer holds every parameter of this model that wants a gradient."""
-    seen = student.fixture(held)(expect.function(student.build_recipe))
+    seen = student.fixture(held)(_built(student))
     trained, kept, foreign = (_count(seen, name) for name in ("trained", "held", "foreign"))
-    expect.that(trained > 0, "optimizer:nothing", "no parameter of the model wants a gradient, so nothing can be trained")
+    expect.that(
+        trained > 0, "optimizer:nothing", "no parameter of the model wants a gradient, so nothing can be trained"
+    )
     expect.that(
         kept > 0,
         "optimizer:other_model" if foreign else "optimizer:frozen",
@@ -268,7 +270,7 @@ def optimizes_the_whole_model(student: Any, draw: Draw) -> None:
 def keeps_the_batch(student: Any, draw: Draw) -> None:
     """The batch transform returns images and targets: finite, and no more images than it was given."""
     images, labels = _patterns(draw, 20)
-    seen = student.fixture(one_batch)(expect.function(student.build_recipe), images, labels)
+    seen = student.fixture(one_batch)(_built(student), images, labels)
     if "transformed" in seen:
         expect.that(
             False,
@@ -288,7 +290,7 @@ def keeps_the_batch(student: Any, draw: Draw) -> None:
 def has_a_loss_to_descend(student: Any, draw: Draw) -> None:
     """The loss of a transformed batch is one finite number, and its gradient reaches the model."""
     images, labels = _patterns(draw, 20)
-    seen = student.fixture(one_batch)(expect.function(student.build_recipe), images, labels)
+    seen = student.fixture(one_batch)(_built(student), images, labels)
     loss = seen.get("loss")
     expect.scalar(loss, "the loss")
     expect.that(
@@ -302,7 +304,7 @@ def has_a_loss_to_descend(student: Any, draw: Draw) -> None:
 def only_the_optimizer_trains(student: Any, draw: Draw) -> None:
     """Transform, model and loss change no parameter: training is what the optimizer does, one step a batch."""
     images, labels = _patterns(draw, 20)
-    seen = student.fixture(one_batch)(expect.function(student.build_recipe), images, labels)
+    seen = student.fixture(one_batch)(_built(student), images, labels)
     where = str(seen.get("changed", ""))
     expect.that(
         not where,
@@ -320,7 +322,7 @@ def learns(student: Any, draw: Draw) -> None:
     """A few steps lower the loss."""
     images, labels = _patterns(draw, COUNT)
     seed = draw.integer(0, 10**6)
-    seen = student.fixture(learned)(expect.function(student.build_recipe), images, labels, seed, SHORT)
+    seen = student.fixture(learned)(_built(student), images, labels, seed, SHORT)
     losses = seen.get("losses")
     numbers = isinstance(losses, list) and all(isinstance(v, float) for v in losses)
     expect.that(
@@ -335,7 +337,9 @@ def learns(student: Any, draw: Draw) -> None:
         "learns:still",
         f"{told}, and the weights have hardly moved: is the learning rate far too low, or the optimizer another model's?",
     )
-    expect.that(after <= 1.5 * before, "learns:worse", f"{told}: it rises. Is the learning rate too high, or a sign wrong?")
+    expect.that(
+        after <= 1.5 * before, "learns:worse", f"{told}: it rises. Is the learning rate too high, or a sign wrong?"
+    )
     expect.that(
         after <= LEARNED,
         "learns:nothing",
@@ -346,7 +350,7 @@ def learns(student: Any, draw: Draw) -> None:
 @check("build_recipe", points=2)
 def has_rates_for_the_whole_budget(student: Any, draw: Draw) -> None:
     """The schedule lasts for all steps of the budget, and the rate is still worth something half way."""
-    seen = student.fixture(rates)(expect.function(student.build_recipe), BUDGET.steps)
+    seen = student.fixture(rates)(_built(student), BUDGET.steps)
     values = [expect.scalar(rate, "a learning rate") for rate in (seen if isinstance(seen, list) else [None])]
     expect.that(min(values) >= 0, "rates:negative", f"a learning rate is negative: {min(values):.3g}")
     expect.that(max(values) > 0, "rates:zero", "the learning rate is 0 all along")
@@ -363,7 +367,7 @@ def has_rates_for_the_whole_budget(student: Any, draw: Draw) -> None:
 def predicts_each_image_by_itself(student: Any, draw: Draw) -> None:
     """In evaluation mode a prediction is the same each time, whatever other images are in the batch, and changes nothing."""
     images, _ = _patterns(draw, 20)
-    seen = student.fixture(predictions)(expect.function(student.build_recipe), images)
+    seen = student.fixture(predictions)(_built(student), images)
     first = expect.tensor(seen.get("first"), "what the model returns")
     slack = 1e-4 * (1 + float(first.double().abs().max()))
     expect.that(
@@ -375,9 +379,7 @@ def predicts_each_image_by_itself(student: Any, draw: Draw) -> None:
         seen.get("second"), first.double(), "the second prediction of the same images", "prediction:random", 0.0, slack
     )
     for name, rows in (("alone", first[:1]), ("turned", first.flip(0)[:-3])):
-        expect.close(
-            seen.get(name), rows.double(), "a prediction in other company", "prediction:company", 0.0, slack
-        )
+        expect.close(seen.get(name), rows.double(), "a prediction in other company", "prediction:company", 0.0, slack)
 
 
 @check("build_recipe", points=2)
@@ -385,7 +387,7 @@ def follows_the_seed(student: Any, draw: Draw) -> None:
     """Every call builds a new model, drawn from the seed that was set before: the same seed, the same weights."""
     images, labels = _patterns(draw, 20)
     a, b = draw.sizes(2, 0, 10**6)
-    seen = student.fixture(twice)(expect.function(student.build_recipe), images, labels, [a, a, b])
+    seen = student.fixture(twice)(_built(student), images, labels, [a, a, b])
     expect.that(
         seen.get("shared") is not True,
         "seed:shared",
@@ -401,6 +403,20 @@ def follows_the_seed(student: Any, draw: Draw) -> None:
         "seed:ignored",
         "the same seed gives other weights the second time: a training that cannot be repeated cannot be compared",
     )
+
+
+def _described(student: Any) -> dict[str, Any]:
+    """Return what the first check looks at; asked for once."""
+    seen = student.once("described", lambda: student.fixture(described)(expect.function(student.build_recipe)))
+    return seen if isinstance(seen, dict) else {}
+
+
+def _built(student: Any) -> Any:
+    """Return the learner's function, where what it returns is a recipe at all."""
+    expect.that(
+        _described(student).get("kind") == "Recipe", "recipe", "there is no recipe to look at: see the first check"
+    )
+    return expect.function(student.build_recipe)
 
 
 def _count(seen: Any, name: str) -> int:

@@ -3,8 +3,9 @@
 Nothing is trained in earnest here. Images are patterns of the draw, one a class, under noise: a network that learns anything
 learns these in a few steps. All that needs the recipe runs where it is, in fixtures, and comes back as numbers.
 
-What chance could do: `learns` asks for a cross-entropy below LEARNED after SHORT steps. Over 200 seeds each, the right recipes of
-the bank came to LEARNED_BY_RIGHT or less, and a network whose images are shuffled under their labels to SHUFFLED or more.
+What chance could do: `learns` asks for a cross-entropy below LEARNED within LONG steps, and looks after every SHORT. A network
+whose images are shuffled under their labels was at 2.2 to 2.6 (22 seeds). Recipes that start slowly, such as SGD with a
+one-cycle schedule, are at 2.2 after 40 steps, and far below long before LONG, when the rate is at its highest.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ EXERCISES = (
 
 CLASSES = 10
 SIDE = 28
-COUNT, SHORT, LEARNED = 40, 20, 1.9
-"""Images of a small batch, steps that should lower the loss on them, and how far: ten equal probabilities give ln 10 = 2.303."""
+COUNT, SHORT, LONG, LEARNED = 40, 20, 200, 1.9
+"""Images of a small batch, steps after which the loss on them is looked at, steps in all, and the loss to be reached: where
+all ten classes are equally probable it is ln 10 = 2.303.
+"""
 
 
 # -- fixtures: what runs where the recipe is -----------------------------------------------------------------------------
@@ -130,8 +133,10 @@ def predictions(build: Any, images: torch.Tensor) -> dict[str, Any]:
 
 
 @fixture
-def learned(build: Any, images: torch.Tensor, labels: torch.Tensor, seed: int, steps: int) -> dict[str, Any]:
-    """Make a few steps; return the cross-entropy before and after, in evaluation mode, and how far the weights moved."""
+def learned(
+    build: Any, images: torch.Tensor, labels: torch.Tensor, seed: int, short: int, most: int, goal: float
+) -> dict[str, Any]:
+    """Make steps until the cross-entropy is below the goal, or there are most; return it before and after, and what moved."""
     from reglab.recipe import Trainer
 
     trainer = Trainer(build, images, labels, seed, len(images))
@@ -144,10 +149,13 @@ def learned(build: Any, images: torch.Tensor, labels: torch.Tensor, seed: int, s
         model.train()
         return value
 
-    before = entropy()
-    losses = trainer.train(steps)
+    before = after = entropy()
+    losses: list[float] = []
+    while len(losses) < most and after > goal and all(v - v == 0 for v in losses):
+        losses += trainer.train(short)
+        after = entropy()
     moved = max(float((p.detach() - s).abs().max()) for p, s in zip(model.parameters(), start, strict=True))
-    return {"before": before, "after": entropy(), "losses": losses, "moved": moved}
+    return {"before": before, "after": after, "losses": losses, "moved": moved}
 
 
 @fixture
@@ -319,19 +327,19 @@ def only_the_optimizer_trains(student: Any, draw: Draw) -> None:
 
 @check("build_recipe", points=4)
 def learns(student: Any, draw: Draw) -> None:
-    """A few steps lower the loss."""
+    """Its first steps lower the loss."""
     images, labels = _patterns(draw, COUNT)
     seed = draw.integer(0, 10**6)
-    seen = student.fixture(learned)(_built(student), images, labels, seed, SHORT)
+    seen = student.fixture(learned)(_built(student), images, labels, seed, SHORT, LONG, LEARNED)
     losses = seen.get("losses")
     numbers = isinstance(losses, list) and all(isinstance(v, float) for v in losses)
     expect.that(
         numbers and all(v - v == 0 for v in losses),
         "learns:nan",
-        f"the loss became NaN or infinite within {SHORT} steps: is the learning rate too high?",
+        f"the loss became NaN or infinite within {len(losses) if numbers else 0} steps: is the learning rate too high?",
     )
     before, after = (expect.scalar(seen.get(name), f"the loss {name}") for name in ("before", "after"))
-    told = f"{SHORT} steps on {COUNT} easy images took the cross-entropy from {before:.3f} to {after:.3f}"
+    told = f"{len(losses)} steps on {COUNT} easy images took the cross-entropy from {before:.3f} to {after:.3f}"
     expect.that(
         expect.scalar(seen.get("moved"), "how far the weights moved") > 1e-4,
         "learns:still",

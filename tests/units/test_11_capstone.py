@@ -221,6 +221,7 @@ OUTSIDE = {
     "right: fewer images": (changed("optimizer)", "optimizer, lambda x, y: (x[::2], y[::2]))"), None),
     "right: soft targets": (changed("optimizer)", "optimizer, lambda x, y: (x, nn.functional.one_hot(y, 10) * 0.9 + 0.01))"), None),
     "right: step schedule": (changed("optimizer)", "optimizer, None, torch.optim.lr_scheduler.StepLR(optimizer, 150))"), None),
+    "right: a slow start": (changed(MODEL, "SmallCNN(lambda: nn.Dropout(0.3))").replace("def build", "from reglab.models import SmallCNN\ndef build").replace("Adam(model.parameters(), lr=3e-3)", "SGD(model.parameters(), lr=0.05, momentum=0.9)").replace("optimizer)", "optimizer, None, torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=400))").replace("momentum=0.9), None", "momentum=0.9)"), None),
     "right: a lambda": ("build_recipe = lambda: (lambda m: Recipe(m, nn.CrossEntropyLoss(), torch.optim.AdamW(m.parameters())))(" + MODEL + ")", None),
     "softmax function": (changed(MODEL, f"nn.Sequential({MODEL}, nn.Softmax(-1))"), "softmax_in_the_model"),
     "no return": (changed("return Recipe", "Recipe"), "recipe_not_returned"),

@@ -176,7 +176,10 @@ def _train(student: Any, build: Any, draw: Draw) -> Scores:
     student.grant(MORE_S)
     started = student.seconds()
     trainer = student.fixture(begin)(build, data.images, data.labels, draw.integer(0, 10**6))
-    train = trainer.train
+    trainer = expect.function(trainer, "the trainer of the recipe")
+    train, predict = (
+        expect.function(part, "training") for part in (trainer.train, trainer.predict)
+    )
     for done in range(0, BUDGET.steps, STEPS_AT_ONCE):
         losses = train(STEPS_AT_ONCE)
         numbers = isinstance(losses, list) and len(losses) == STEPS_AT_ONCE
@@ -186,21 +189,28 @@ def _train(student: Any, build: Any, draw: Draw) -> Scores:
             f"the loss became NaN or infinite between steps {done + 1} and {done + STEPS_AT_ONCE} of {BUDGET.steps}: the "
             "training exploded",
         )
-        _expect_affordable(student, started, ours, f"after {done + STEPS_AT_ONCE} of {BUDGET.steps} steps")
-    logits = _predict(student, trainer, hidden, draw)
+        _expect_affordable(
+            student, started, ours, f"after {done + STEPS_AT_ONCE} of {BUDGET.steps} steps"
+        )
+    logits = _predict(predict, hidden, draw)
     _expect_affordable(student, started, ours, "when all images were predicted")
-    return Scores(error_of(logits, labels), calibration_error_of(logits, labels), ours.error, ours.calibration)
+    return Scores(
+        error_of(logits, labels),
+        calibration_error_of(logits, labels),
+        ours.error,
+        ours.calibration,
+    )
 
 
-def _predict(student: Any, trainer: Any, images: Tensor, draw: Draw) -> Tensor:
+def _predict(predict: Any, images: Tensor, draw: Draw) -> Tensor:
     """Return the logits for all images. They are asked for in an order of ours, and some of them again among others."""
     order, again = draw.permutation(len(images)), draw.permutation(len(images))[:AGAIN]
     logits = torch.empty(len(images), 10, dtype=torch.float64)
     for part in order.split(IMAGES_AT_ONCE):
-        logits[part] = _logits(trainer, images[part])
+        logits[part] = _logits(predict, images[part])
     slack = CLOSE * (1 + float(logits.abs().max()))
     for part in again.split(IMAGES_AT_ONCE):
-        difference = float((_logits(trainer, images[part]) - logits[part]).abs().max())
+        difference = float((_logits(predict, images[part]) - logits[part]).abs().max())
         expect.that(
             difference <= slack,
             "hidden:company",
@@ -210,9 +220,15 @@ def _predict(student: Any, trainer: Any, images: Tensor, draw: Draw) -> Tensor:
     return logits
 
 
-def _logits(trainer: Any, images: Tensor) -> Tensor:
-    logits = expect.tensor(trainer.predict(images), "what the model returns for hidden images", shape=(len(images), 10))
-    expect.that(logits.is_floating_point(), "hidden:integers", f"logits should be floating-point, got {logits.dtype}")
+def _logits(predict: Any, images: Tensor) -> Tensor:
+    logits = expect.tensor(
+        predict(images), "what the model returns for hidden images", shape=(len(images), 10)
+    )
+    expect.that(
+        logits.is_floating_point(),
+        "hidden:integers",
+        f"logits should be floating-point, got {logits.dtype}",
+    )
     return logits.to(torch.float64)
 
 
@@ -235,7 +251,10 @@ def _expect_affordable(student: Any, started: float, ours: Baseline, when: str) 
 def _hidden() -> tuple[Tensor, Tensor]:
     """Return the hidden images, normalised as the training images are, and their labels."""
     with np.load(HIDDEN, allow_pickle=False) as file:
-        images, labels = torch.from_numpy(file["images"]), torch.from_numpy(file["labels"]).long()
+        images, labels = (
+            torch.from_numpy(file["images"]),
+            torch.from_numpy(file["labels"]).long(),
+        )
     data = load()
     return ((images / 255.0 - data.mean[0]) / data.std[0]).unsqueeze(1), labels
 
@@ -251,9 +270,13 @@ def _baseline() -> Baseline:
             started = time.process_time()
             trainer = Trainer(baseline, data.images, data.labels, seed)
             trainer.train(BUDGET.steps)
-            logits = trainer.predict(torch.cat([hidden, hidden[:AGAIN]]))[: len(hidden)].double()
+            logits = trainer.predict(torch.cat([hidden, hidden[:AGAIN]]))[
+                : len(hidden)
+            ].double()
             seconds = time.process_time() - started
-            results.append((error_of(logits, labels), calibration_error_of(logits, labels), seconds))
+            results.append(
+                (error_of(logits, labels), calibration_error_of(logits, labels), seconds)
+            )
     finally:
         torch.set_rng_state(state)
     return Baseline(*(float(np.mean(column)) for column in zip(*results, strict=True)))

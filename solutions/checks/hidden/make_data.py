@@ -28,8 +28,18 @@ def make(source: Path = SOURCE) -> dict[str, Bytes]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's text."""
     parser = argparse.ArgumentParser(description="Make the hidden part of Fashion-MNIST.")
-    parser.add_argument("--source", type=Path, default=SOURCE, help=f"folder of the idx files (default: {SOURCE})")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="the .npz to write (default: beside this script)")
+    parser.add_argument(
+        "--source",
+        type=Path,
+        default=SOURCE,
+        help=f"folder of the idx files (default: {SOURCE})",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=OUTPUT,
+        help="the .npz to write (default: beside this script)",
+    )
     options = parser.parse_args(arguments)
     np.savez_compressed(options.output, allow_pickle=False, **make(options.source))
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")

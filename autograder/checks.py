@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +25,8 @@ from autograder.expect import Failure
 from autograder.probes import seed_torch
 from autograder.student import Student, StudentError, StudentGone
 
-F = TypeVar("F", bound=Callable[..., None])
+Scores = Mapping[str, float]
+F = TypeVar("F", bound=Callable[..., "Scores | None"])
 
 MOST_WORDS = 12
 _OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
@@ -52,14 +54,15 @@ class Exercise:
 class Check:
     """One thing that must hold; its docstring is what the learner reads.
 
-    The function takes `student`, `draw` and, graded-only checks alone, `reference` (the solution's own namespace).
+    The function takes `student`, `draw` and, graded-only checks alone, `reference` (the solution's own namespace). It may
+    return scores, {name: number}: what was measured and is worth telling, whatever points it earns.
     """
 
     exercise: str
     name: str
     points: int
     statement: str
-    function: Callable[..., None] = field(repr=False, compare=False)
+    function: Callable[..., Scores | None] = field(repr=False, compare=False)
     graded_only: bool = False
 
 
@@ -83,6 +86,7 @@ class Outcome:
     code: str = ""
     message: str = ""
     evidence: tuple[Evidence, ...] = ()
+    scores: tuple[tuple[str, float], ...] = ()
 
     @property
     def points(self) -> int:
@@ -147,13 +151,20 @@ def run_check(check: Check, student: Student, seed: str, reference: Any = None) 
     Raises:
         StudentGone: the student process cannot answer any more.
     """
+    outcome = _outcome(check, student, seed, reference)
+    if outcome.status is not Status.PASSED:
+        student.failed.append(check.statement)
+    return outcome
+
+
+def _outcome(check: Check, student: Student, seed: str, reference: Any) -> Outcome:
     draw = Draw(seed, f"{check.exercise}.{check.name}")
     extra = {"reference": reference} if "reference" in inspect.signature(check.function).parameters else {}
     try:
         student.forget()
         seed_torch(draw.judge_seed)  # a stochastic reference is repeatable, and its coins nobody's to foresee
         student.seed(draw.student_seed)
-        check.function(student, draw, **extra)
+        scores = _plain(check.function(student, draw, **extra) or {})
     except Failure as failure:
         return Outcome(check, Status.FAILED, failure.code, failure.message, failure.evidence)
     except StudentError as error:
@@ -165,7 +176,13 @@ def run_check(check: Check, student: Student, seed: str, reference: Any = None) 
     # Anything else is our fault, never the learner's, and must not pass unnoticed.
     except Exception as error:
         return Outcome(check, Status.BROKEN, "broken", f"this check itself is broken, tell your instructor: {error!r}")
-    return Outcome(check, Status.PASSED)
+    return Outcome(check, Status.PASSED, scores=scores)
+
+
+def _plain(scores: Scores) -> tuple[tuple[str, float], ...]:
+    if not all(math.isfinite(value) for value in scores.values()):
+        raise ValueError(f"scores that are no numbers: {scores}")
+    return tuple((str(name), float(value)) for name, value in scores.items())
 
 
 def normal_words(message: str) -> str:

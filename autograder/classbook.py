@@ -35,25 +35,25 @@ def write_csv(reports: Iterable[Outline], path: Path) -> None:
     writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
     fixed = ["student", "unit", "points", "max_points", "percent"]
     closing = ["written_answered", "state", "sentence", "mistakes", "attention", "marked"]
-    writer.writerow([*fixed, *map(_cell, exercises), *closing])
+    writer.writerow([*fixed, *map(cell, exercises), *closing])
     for report in rows:
         points = {f"{report.unit}.{e.name}": e.points for e in report.exercises}
         graded = report.state is State.GRADED
         writer.writerow(
             [
-                _cell(report.student),
-                _cell(report.unit),
+                cell(report.student),
+                cell(report.unit),
                 report.points,
                 report.max_points,
                 # Blank, lest a mean over the column count as a zero what nobody could read.
                 round(100 * report.points / report.max_points, 1) if graded and report.max_points else "",
                 *(points.get(name, "") for name in exercises),
                 "" if report.written_answered is None else report.written_answered,
-                _cell(report.state),
-                _cell(first_thing(report)),
-                _cell(", ".join(e.mistake for e in report.exercises if e.mistake)),
-                _cell("; ".join(report.unusual)),
-                _cell(", ".join(f"{e.name} by {e.marked_by}" for e in report.exercises if e.marked_by)),
+                cell(report.state),
+                cell(first_thing(report)),
+                cell(", ".join(e.mistake for e in report.exercises if e.mistake)),
+                cell("; ".join(report.unusual)),
+                cell(", ".join(f"{e.name} by {e.marked_by}" for e in report.exercises if e.marked_by)),
             ]
         )
     write_whole(path, file.getvalue(), "utf-8-sig")
@@ -185,7 +185,8 @@ def first_thing(report: Outline) -> str:
     return "all solved"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Return text as a spreadsheet may have it: on one line, and no formula."""
     clean = one_line(text)
     return "'" + clean if clean.startswith(_FORMULA) else clean
 

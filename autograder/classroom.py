@@ -21,6 +21,7 @@ from autograder.files import sweep, write_whole
 from autograder.fleet import Fleet, FleetError
 from autograder.gradebook import Gradebook, GradebookError
 from autograder.judge import ungraded
+from autograder.leaderboard import write_leaderboard
 from autograder.outline import Outline, work_of
 from autograder.report import Report, State
 from autograder.sandbox import Limits
@@ -47,12 +48,14 @@ class Run:
         handed_in: how many submissions there were.
         graded: how many of them were graded now; the others had not changed.
         works: the (student, work) pairs under which the gradebook may have them.
+        leaderboard: whether one was written.
         moves: where nothing was published, the submissions whose points would change: before (None for new ones) and after.
     """
 
     handed_in: int
     works: set[tuple[str, str]]
     graded: int = 0
+    leaderboard: bool = False
     moves: list[tuple[Outline | None, Outline]] = field(default_factory=list)
 
 
@@ -68,6 +71,7 @@ def grade_class(
     isolated: bool = True,
     again: bool = False,
     publish: bool = True,
+    leaderboard: bool = True,
     progress: Progress = lambda done, total, what: None,
 ) -> Run:
     """Grade a class. What has a result already, and depends on nothing that has changed, is not graded again.
@@ -75,12 +79,13 @@ def grade_class(
     Args:
         paths: files or folders: see `find_submissions`.
         hire: gets the workers, once there is something for them to do.
-        out: the folder for out/*.json, out/feedback/*.html and out/grades.csv; made if missing.
+        out: the folder for out/*.json, out/feedback/*.html, out/grades.csv and the leaderboard; made if missing.
         unit: grade this unit only.
         seed: the secret from which inputs are drawn; the gradebook's own by default.
         isolated: False runs learners' code without the sandbox.
         again: grade also what has not changed.
         publish: False keeps new results aside in the gradebook and writes no file, to see first whose points move.
+        leaderboard: write one where units have it; False takes away one that is there.
 
     Raises:
         CollectError: the submissions make no sense: see `find_submissions` and `plan`. Nothing was graded.
@@ -118,7 +123,9 @@ def grade_class(
                         desk.take(job, graded)
                     progress(settled + run.graded, len(handed_in), job.student)
         if publish:
-            write_csv(book.outlines(), out / "grades.csv")
+            outlines = book.outlines()
+            write_csv(outlines, out / "grades.csv")
+            run.leaderboard = write_leaderboard(course, outlines, out, leaderboard)
     except BaseException as error:
         if publish:  # what there is, unless there is nothing to write it to
             with contextlib.suppress(OSError, GradebookError):

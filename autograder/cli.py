@@ -62,6 +62,10 @@ def grade(
     scheduler: Scheduler = None,
     gradebook: Book = None,
     again: Annotated[bool, typer.Option("--again", help="Grade also what has not changed since.")] = False,
+    leaderboard: Annotated[
+        bool,
+        typer.Option("--leaderboard/--no-leaderboard", help="Write one for units that have it; or take it away."),
+    ] = True,
     unsandboxed: Unsandboxed = False,
     notebooks: Notebooks = None,
     solutions: Solutions = None,
@@ -82,8 +86,9 @@ def grade(
     from autograder.report import State
 
     run, outlines = _grade(
-        submissions, out, unit, seed, workers, scheduler, gradebook, again, unsandboxed, notebooks, solutions
-    )
+        submissions, out, unit, seed, workers, scheduler, gradebook, again, unsandboxed, notebooks, solutions,
+        leaderboard=leaderboard,
+    )  # fmt: skip
     _out.print(class_table(outlines) if len(outlines) <= _TABLE_ROWS else unit_table(outlines))
     for line in mistake_groups(outlines):
         _out.print(line, markup=False, highlight=False)
@@ -104,6 +109,8 @@ def grade(
         f"Gradebook {gradebook or out / _BOOK}",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
+    if run.leaderboard:
+        _out.print(f"Ranks     {out / 'leaderboard.html'}", highlight=False, markup=False, soft_wrap=True)
     broken = [one_line(f"{o.student}: {b}") for o in outlines for b in o.broken]
     for line in broken:
         _err.print(f"The grader is at fault here, not the learner: {line}", style="bold red", markup=False)
@@ -231,6 +238,7 @@ def _grade(
     notebooks: Path | None,
     solutions: Path | None,
     publish: bool = True,
+    leaderboard: bool = True,
 ) -> tuple[Run, list[Outline]]:
     """Grade with a progress bar; return what was done, and what now counts of the submissions named."""
     from autograder import classroom, collect, fleet
@@ -266,7 +274,8 @@ def _grade(
             with Gradebook(_where(gradebook, _in(out) if publish else out), create=publish) as book:
                 run = classroom.grade_class(
                     submissions, course, book, hire, out,
-                    unit=only, seed=seed, isolated=not unsandboxed, again=again, publish=publish, progress=show,
+                    unit=only, seed=seed, isolated=not unsandboxed, again=again, publish=publish, leaderboard=leaderboard,
+                    progress=show,
                 )  # fmt: skip
                 return run, [o for o in book.outlines() if (o.student, o.work) in run.works]
 

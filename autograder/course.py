@@ -178,6 +178,7 @@ class Unit:
         common += [f"{name} {digests.version_of(name)}" for name in sorted({m.split(".")[0] for m in self.imported})]
         common += [digests.code(c.source) for c in self.solution_cells if c.role in (Role.SETUP, Role.EXERCISE)]
         common += [c.source for c in self.release if c.role is Role.SETUP]
+        common += [f"hides {path.name}" for path in self.hidden]
         stubs = {c.name: c.source for c in self.release if c.role is Role.EXERCISE}
         own = {
             e.name: digests.combine(
@@ -202,6 +203,34 @@ class Unit:
         """The unit's title, technique, paper and minutes, from the notebook's metadata."""
         document = json.loads(self.release_path.read_text(encoding="utf-8"))
         return dict(document.get("metadata", {}).get(KEY, {}))
+
+    @cached_property
+    def hidden(self) -> tuple[Path, ...]:
+        """Files of the learners' folder that code does not see at grading, which the unit's header names under `hides`.
+
+        Raises:
+            CourseError: one is not in that folder.
+        """
+        names = self.about.get("hides", []) if self.release_path.exists() else []
+        for name in names:
+            if not (self.notebooks / name).resolve().is_relative_to(self.notebooks):
+                raise CourseError(f"{self.stem} hides {name}, which is not in {self.notebooks.name}")
+        return tuple(self.notebooks / name for name in names)
+
+    @cached_property
+    def ranked_by(self) -> dict[str, bool]:
+        """By which scores submissions are ranked, the first counting most, and whether the lowest is best.
+
+        The header's `leaderboard` says so, such as [lowest error, highest speed]. Empty where the unit has none.
+
+        Raises:
+            CourseError: it says something else.
+        """
+        declared = self.about.get("leaderboard", []) if self.release_path.exists() else []
+        parts = [str(each).split(maxsplit=1) for each in declared] if isinstance(declared, list) else [[]]
+        if not all(len(part) == 2 and part[0] in ("lowest", "highest") for part in parts):
+            raise CourseError(f"{self.stem}: a leaderboard is a list such as [lowest error, highest speed]")
+        return {name: best == "lowest" for best, name in parts}
 
     def _instructors(self) -> Path:
         if self.solutions is None:
@@ -252,6 +281,11 @@ class Course:
         raise CourseError(
             f"no course was found around {here}: work in the course's folder, or name its notebooks with --notebooks"
         )
+
+    @property
+    def hidden(self) -> list[Path]:
+        """Files of the learners' folder that code does not see at grading."""
+        return [path for unit in self.units.values() for path in unit.hidden]
 
     @cached_property
     def digest(self) -> str:

@@ -43,9 +43,12 @@ _ICONS = {
 
 def render(report: Report) -> str:
     """Return the feedback page of one report."""
-    return (
-        _environment().get_template("feedback.html.j2").render(report=report, names=[e.name for e in report.exercises])
-    )
+    return template("feedback.html.j2").render(report=report, names=[e.name for e in report.exercises])
+
+
+def template(name: str) -> jinja2.Template:
+    """Return a page's template, in which every value is made harmless on its way to the page."""
+    return _environment().get_template(name)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from autograder import digests
 from autograder import source as static
@@ -16,7 +17,7 @@ from autograder.course import Course, Unit
 from autograder.mistakes import diagnose
 from autograder.report import CheckReport, Diagnosis, ExerciseReport, Report, State, WrittenReport, standing
 from autograder.sandbox import Sandbox
-from autograder.sandbox.launch import out_of_time
+from autograder.sandbox.launch import StudentProcess, out_of_time
 from autograder.student import Student, StudentError, StudentGone
 from autograder.submission import Answer, Found, Program, Submission, Unreadable, align, identify, read_notebook
 
@@ -116,6 +117,7 @@ class _Examination:
     skipped: set[str] = field(default_factory=set)
     replaced: tuple[str, ...] = ()
     student: Student | None = None
+    process: StudentProcess | None = None
     ends_at: float = math.inf
 
     @property
@@ -213,6 +215,8 @@ class _Examination:
     def _run(self, exercise: Exercise, checks: Sequence[Check]) -> tuple[list[Outcome], set[str]]:
         outcomes: list[Outcome] = []
         library: set[str] = set()
+        kept: dict[str, tuple[Any, Exception | None]] = {}
+        failed: list[str] = []
         patience: float | None = None
         waiting = list(checks)
         while waiting:
@@ -220,6 +224,7 @@ class _Examination:
             try:
                 student = self._ready(patience)
                 student.watch, student.library = exercise.forbids, library
+                student.kept, student.failed = kept, failed
                 outcomes.append(run_check(check, student, self.seed, self.unit.reference))
             except StudentGone as gone:
                 if self._lost(gone):
@@ -227,9 +232,13 @@ class _Examination:
                     self._restart(self.replaced)
                     continue
                 outcomes.append(Outcome(check, Status.GONE, f"gone:{gone.code}", str(gone)))
+                failed.append(check.statement)
                 if gone.code == "timeout":
                     patience = PATIENCE_AFTER_HANG_S
                 self._restart(self.replaced)
+            finally:
+                if self.process is not None:
+                    self.ends_at = self.process.ends_at  # the check may have had it granted more time
         if patience is not None:  # the next exercise is not to blame
             self._restart(self.replaced)
         return outcomes, library
@@ -242,7 +251,7 @@ class _Examination:
             if time.monotonic() >= self.ends_at:
                 raise out_of_time(self.sandbox.limits)
             self.ran = True
-            process = self.sandbox.open()
+            self.process = process = self.sandbox.open()
             process.ends_at = self.ends_at
             process.stand_ins = {name: getattr(self.unit.reference, name) for name in self.replaced}
             student = Student(process)
@@ -355,10 +364,13 @@ def preload_modules(course: Course) -> list[str]:
 
 
 def open_sandbox(course: Course, isolated: bool = True, hidden: Sequence[Path] = ()) -> Sandbox:
-    """Start a sandbox for a course: its learners' folder is visible, its solutions and what `hidden` names are not.
+    """Start a sandbox for a course: its learners' folder is visible; its solutions are not, nor what its units hide.
+
+    Args:
+        hidden: further paths that are not.
 
     Raises:
         SandboxUnavailable: this machine cannot isolate code.
     """
-    secret = [course.solutions] if course.solutions else []
+    secret = [*([course.solutions] if course.solutions else []), *course.hidden]
     return Sandbox([course.notebooks], [*secret, *hidden], preload_modules(course), isolated=isolated)

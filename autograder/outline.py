@@ -32,6 +32,7 @@ class Outline:
         work: what the gradebook keeps apart: see `work_of`.
         outdated: exercises whose mark by a person was given for an earlier version of the submission, or is beyond what the
             exercise gives now.
+        scores: what checks measured, by name.
     """
 
     student: str
@@ -48,6 +49,7 @@ class Outline:
     exercises: tuple[ExerciseOutline, ...] = ()
     written_answered: int | None = None
     outdated: tuple[str, ...] = ()
+    scores: tuple[tuple[str, float], ...] = ()
 
     @property
     def work(self) -> str:
@@ -74,6 +76,7 @@ class Outline:
                 for e in report.exercises
                 if e.mark and (e.mark.digest != report.digest or e.mark.points > e.max_points)
             ),
+            scores=tuple((sys.intern(n), v) for e in report.exercises for c in e.checks for n, v in c.scores.items()),
         )
 
     @classmethod

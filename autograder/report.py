@@ -26,6 +26,9 @@ class CheckReport(BaseModel):
     code: str = Field(default="", description="What was observed, in a word; input of the diagnosis.")
     message: str = Field(default="", description="What was expected and what came.")
     evidence: list[Evidence] = []
+    scores: dict[str, float] = Field(
+        default={}, description="What the check measured, by name; a leaderboard ranks by it."
+    )
 
     @classmethod
     def of(cls, outcome: Outcome) -> CheckReport:
@@ -40,6 +43,7 @@ class CheckReport(BaseModel):
             code=outcome.code,
             message=outcome.message,
             evidence=list(outcome.evidence),
+            scores=dict(outcome.scores),
         )
 
 

@@ -8,15 +8,19 @@ gives the same verdict in the notebook (`local_student`) and across the wire (`a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, MutableMapping
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from autograder import wire
 from autograder.cells import STILL_TO_DO
 from autograder.probes import TEXT_LIMIT, Message, ProbeServer, describe_error, mapped, place
+
+T = TypeVar("T")
 
 
 class StudentError(Exception):
@@ -90,6 +94,12 @@ class Transport(Protocol):
 
     def request(self, message: Message) -> Message: ...
 
+    def seconds(self) -> float:
+        """Return the processor seconds that the learner's process has used so far, measured from outside of it."""
+
+    def grant(self, seconds: float) -> None:
+        """Give a submission more time: the judge was at work of its own."""
+
 
 @dataclass
 class LocalTransport:
@@ -104,6 +114,12 @@ class LocalTransport:
         except wire.WireError as error:
             frame = wire.encode({"error": describe_error(error)})
         return dict(wire.decode(frame))
+
+    def seconds(self) -> float:
+        return time.process_time()
+
+    def grant(self, seconds: float) -> None:
+        """There is no limit here."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +149,15 @@ class Student:
     Attributes:
         watch: names of library functions that an exercise may not call.
         library: those of them that were called so far.
+        kept: what `once` has found so far.
+        failed: the statements of this exercise's checks that did not hold, so far.
     """
 
     _transport: Transport
     watch: tuple[str, ...] = ()
     library: set[str] = field(default_factory=set)
+    kept: dict[str, tuple[Any, Exception | None]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
     _watched: tuple[str, ...] = ()
     _waiting: list[Message] = field(default_factory=list)
     _found: dict[str, Remote] = field(default_factory=dict)
@@ -180,6 +200,41 @@ class Student:
         """Drop every object held for this handle but fixtures and those found by name; other Remotes made so far are void."""
         keep = [remote.reference.id for remote in (*self._found.values(), *self._fixtures.values())]
         self._waiting = [{"op": "forget", "keep": keep}]  # whatever nobody has waited for by now, nobody will
+
+    def once(self, name: str, find: Callable[[], T]) -> T:
+        """Return what `find` returns, or raise what it raised: it is called once for all checks of an exercise.
+
+        For what takes long, such as training. Where it lost the process it is not tried again in the next one.
+        """
+        if name not in self.kept:
+            try:
+                self.kept[name] = find(), None
+            except Exception as error:
+                if isinstance(error, StudentGone) and error.code == "lost":
+                    raise  # no fault of the learner's: the judge begins again
+                self.kept[name] = None, error
+        value, failed = self.kept[name]
+        if failed is not None:
+            raise failed.with_traceback(None)
+        found: T = value
+        return found
+
+    def seconds(self) -> float:
+        """Return the processor seconds that the learner's process has used so far: nothing in it can change the number."""
+        return self._transport.seconds()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let what the judge computes meanwhile not count against the submission's time."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.grant(time.monotonic() - started)
+
+    def grant(self, seconds: float) -> None:
+        """Give the submission more time than others have: what it is asked to do takes longer."""
+        self._transport.grant(seconds)
 
     def observe(self, target: Remote, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any) -> Observation:
         """Call `target` and report its arguments afterwards and, given a cotangent, the gradients."""

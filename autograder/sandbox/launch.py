@@ -74,6 +74,7 @@ class Sandbox:
         self._preload = list(preload)
         self._student: StudentProcess | None = None
         self._spare: socket.socket | None = None  # of a child that nobody has spoken to yet
+        self._measured = warm.GONE
         self._private: tempfile.TemporaryDirectory[str] | None = None
         self._start()
 
@@ -107,6 +108,17 @@ class Sandbox:
     def end_and_ask(self) -> int:
         """End the current student. Return its wait status, or what `warm` says in place of one."""
         return self._finish(warm.END)
+
+    def seconds(self) -> float:
+        """Return the processor seconds that the current student has used, or `warm.GONE`.
+
+        Raises:
+            OSError, EOFError, WireError: the warm process is gone.
+        """
+        self._control.sendall(warm.COMMAND.pack(warm.TIME, 0))
+        self._owed += 1
+        self._settle()
+        return self._measured
 
     def _finish(self, command: bytes) -> int:
         if self._student is None:
@@ -149,6 +161,8 @@ class Sandbox:
             self._owed -= 1
             if "status" in reply:
                 status, clean = int(reply["status"]), clean and bool(reply["clean"])
+            elif "seconds" in reply:
+                self._measured = float(reply["seconds"])
         return status, clean
 
     def close(self) -> None:
@@ -340,6 +354,27 @@ class StudentProcess:
         except StudentGone as gone:
             self._gone = gone
         raise self._gone
+
+    def seconds(self) -> float:
+        """Return the processor seconds that the child has used, as the warm process, its parent, reads them.
+
+        Raises:
+            StudentGone: it is not there any more.
+        """
+        if self._gone is not None:
+            raise self._gone
+        try:
+            used = self._sandbox.seconds()
+        except (OSError, EOFError, wire.WireError):
+            used = warm.GONE
+        if used == warm.GONE:
+            self._gone = _obituary(self._sandbox.end_and_ask())
+            raise self._gone
+        return used
+
+    def grant(self, seconds: float) -> None:
+        """Give the submission more time."""
+        self.ends_at += seconds
 
     def hang_up(self) -> None:
         """Close this end; the child exits when it next reads."""

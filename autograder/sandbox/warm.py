@@ -2,8 +2,9 @@
 
 Runs inside the sandbox as `python -m autograder.sandbox.warm FD`, FD being its control socket. For each OPEN, which brings
 a new socket along, it forks; the child confines itself and answers probes on that socket until the judge hangs up. KILL
-kills the oldest child and empties /tmp; END does so too, but lets it end by itself for a moment, and says how it did. The warm
-process itself never reads a byte of a learner's, and has nothing worth stealing.
+kills the oldest child and empties /tmp; END does so too, but lets it end by itself for a moment, and says how it did; TIME
+asks for the processor time that the oldest child has used. The warm process itself never reads a byte of a learner's, and
+has nothing worth stealing.
 
 While one child works the next one is made and waits. It is out of the other's reach: the filter leaves no call that touches
 another process, there is no /proc, nothing is mapped by both, and the waiting child opens no file.
@@ -36,10 +37,12 @@ from autograder.probes import Message, ProbeServer, describe_error, new_namespac
 from autograder.sandbox import seccomp
 from autograder.sandbox.limits import Limits
 
-OPEN, END, KILL = b"o", b"e", b"k"
+OPEN, END, KILL, TIME = b"o", b"e", b"k", b"t"
 ALIVE, CROWDED, LOST = -1, -2, -3
 """In place of a wait status: the child was still running when it was ended; it was killed for the number of its files; this
 process is gone, and the child with it."""
+GONE = -1.0
+"""In place of a processor time: there is no such child any more."""
 COMMAND = struct.Struct(">cQ")
 """One of the above, and for OPEN the address space the process starts with, in bytes. Of one size, since they may queue up."""
 
@@ -100,6 +103,8 @@ def main() -> None:
             os.close(fds[0])
             children.append(child)
             control.sendall(wire.encode({"pid": child}))
+        elif command == TIME:
+            control.sendall(wire.encode({"seconds": _seconds(children[0]) if children else GONE}))
         else:
             status = _end(children.pop(0), _GRACE_S if command == END else 0) if children else ALIVE
             status = CROWDED if crowded else status
@@ -219,6 +224,23 @@ def _count_files(control: socket.socket, child: int, scratch: Path, most: int) -
             os.kill(child, signal.SIGKILL)  # still our child, alive or not, until `_end` has waited for it
             crowded = True
     return crowded
+
+
+def _seconds(child: int) -> float:
+    """Return the processor seconds that a child and all its threads have used, as the kernel counts them.
+
+    There is no /proc to read them from. A process has a clock, though, and where its id comes from is the kernel's interface:
+    see clock_getcpuclockid(3), which Python does not have.
+    """
+    try:
+        if sys.platform == "linux":
+            return time.clock_gettime(~child << 3 | 2)
+        import psutil
+
+        used = psutil.Process(child).cpu_times()
+        return float(used.user + used.system)
+    except Exception:  # it has ended, in one of the words that each system has for it
+        return GONE
 
 
 def _end(child: int, grace: float) -> int:

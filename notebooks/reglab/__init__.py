@@ -5,6 +5,7 @@ Modules, each with one job:
     data      the images: a small embedded set, or the full Fashion-MNIST and CIFAR-10
     models    a small CNN with slots for a regularizer, and a way to read its feature maps
     training  train, evaluate, repeat over seeds
+    recipe    a network and how it is trained, in one piece, and what trains it
     plots     figures in one colour-blind-safe style
     predict   "predict first": commit to an answer, then compare it with what was measured
     widgets   explorers with sliders

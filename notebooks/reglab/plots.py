@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from reglab.recipe import Measured
 from reglab.training import History, mean_and_spread
 
 # Okabe and Ito's palette; line styles and markers repeat the distinction for prints in grey.
@@ -338,4 +339,42 @@ def reliability_diagrams(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], er
     top[0].set_ylabel("accuracy (fraction)")
     bottom[0].set_ylabel("share of\nexamples")
     figure.legend(*top[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def loss_curves(runs: Mapping[str, Sequence[Measured]], window: int = 15) -> Figure:
+    """The training loss of recipes against the step: means over a window of steps and over seeds, a band for their range.
+
+    Args:
+        runs: measured trainings by name, one or more seeds each.
+        window: steps that are averaged.
+    """
+    figure, rows = grid(1, 1, 6.4, 3.2)
+    axis = rows[0][0]
+    for index, (name, each) in enumerate(runs.items()):
+        losses = torch.tensor([measured.losses for measured in each], dtype=torch.float64)
+        smooth = losses.unfold(1, window, 1).mean(dim=2)
+        steps = range(window, losses.shape[1] + 1)
+        axis.plot(steps, smooth.mean(0).tolist(), color=COLOURS[index], linestyle=LINES[index], label=name)
+        axis.fill_between(
+            steps, smooth.amin(0).tolist(), smooth.amax(0).tolist(), color=COLOURS[index], alpha=0.2, linewidth=0
+        )
+    axis.set(xlabel="step", ylabel=f"training loss, mean of {window} steps (nats)", ylim=(0, None))
+    axis.legend(frameon=False)
+    return figure
+
+
+def compare_measured(runs: Mapping[str, Sequence[Measured]]) -> Figure:
+    """Error and calibration error of recipes side by side: a point a seed, a bar for the mean."""
+    figure, rows = grid(1, 2, 6.4, 2.8)
+    for axis, metric in zip(rows[0], ("error", "calibration_error"), strict=True):
+        for index, (name, each) in enumerate(runs.items()):
+            values = [float(getattr(measured, metric)) for measured in each]
+            mean = sum(values) / len(values)
+            axis.bar(index, mean, width=0.6, color=COLOURS[index], alpha=0.35, label=name)
+            places = [index + 0.12 * (k - (len(values) - 1) / 2) for k in range(len(values))]
+            axis.plot(places, values, MARKERS[index], color=COLOURS[index], markersize=5)
+        axis.set_xticks(range(len(runs)), list(runs))
+        axis.set(ylabel=f"{metric.replace('_', ' ')} (fraction)", ylim=(0, None))
+        axis.grid(axis="x", visible=False)
     return figure

@@ -1,0 +1,292 @@
+"""Graded-only checks of 11_capstone: the recipe is trained, and scored on images that are in no file a learner gets.
+
+Who does what. The training runs in the learner's process, which is given the training images, a seed, and a number of steps
+at a time. Afterwards it is given hidden images without labels, in an order of the judge's, and returns logits; labels, error
+and calibration error stay here. The baseline is trained by the same `Trainer` in the judge's own process: its code is ours.
+
+What is bounded, and by whom. That a step is one batch and one step of the optimizer is what the learner's process says, and
+code that runs there could do more. What it cannot do is work without using its processor: the kernel counts that, and the
+judge reads it from outside (`student.seconds`), so training and predicting together may take BUDGET.processor times what
+the baseline takes here. Time spent waiting is bounded by the limits of the sandbox.
+
+The scale was set after trainings with many seeds (`python solutions/experiments/11_capstone.py`), see ERRORS.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from reglab.data import load
+from reglab.recipe import BUDGET, Trainer, baseline, calibration_error_of, error_of
+from torch import Tensor
+
+from autograder import expect
+from autograder.checks import check
+from autograder.draw import Draw
+from autograder.student import fixture
+
+HIDDEN = Path(__file__).parent / "hidden" / "fashion_mnist_hidden.npz"
+
+BASELINE_SEEDS = (0, 1, 2)
+"""The baseline's numbers are means over these, so that one lucky training of it is nobody's bad luck."""
+
+STEPS_AT_ONCE = 10
+"""Steps a message: the baseline needs 0.06 s for them, and an answer may take 5."""
+
+IMAGES_AT_ONCE, AGAIN = 250, 500
+"""Hidden images a message, and how many of them are asked for again, in other company."""
+
+CLOSE = 1e-3
+"""What two logits for one image may differ by, relative to the largest of all."""
+
+MORE_S = 60
+"""Wall-clock seconds that the training may take besides what every submission has: on a busy machine it needs them."""
+
+ERRORS = {"some": 0.04, "much": 0.06, "most": 0.08}
+CALIBRATION = {"half": 0.5, "third": 1 / 3}
+"""By how much the error has to be below the baseline's, and which part of the baseline's calibration error may be left."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What was measured on the hidden images: of the recipe, and means of the baseline."""
+
+    error: float
+    calibration: float
+    baseline_error: float
+    baseline_calibration: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Means over BASELINE_SEEDS."""
+
+    error: float
+    calibration: float
+    seconds: float
+
+
+@fixture
+def begin(build: Any, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Any:
+    """Build the recipe where it is to be trained."""
+    from reglab.recipe import Trainer
+
+    return Trainer(build, images, labels, seed)
+
+
+@fixture
+def only_build(build: Any) -> None:
+    """An untouched stub says so here."""
+    build()
+
+
+@check("build_recipe", points=2)
+def trains_within_its_budget(student: Any, draw: Draw) -> dict[str, float]:
+    """At grading the recipe is trained within its budget, and predicts images that it has never seen."""
+    scores = _scores(student, draw)
+    return {
+        "error": scores.error,
+        "calibration error": scores.calibration,
+        "error of the baseline": scores.baseline_error,
+        "calibration error of the baseline": scores.baseline_calibration,
+    }
+
+
+@check("build_recipe", points=3)
+def error_is_a_little_lower(student: Any, draw: Draw) -> None:
+    """On hidden images its error is at least 4 % below the baseline's."""
+    _expect_error(student, draw, "some")
+
+
+@check("build_recipe", points=3)
+def error_is_lower(student: Any, draw: Draw) -> None:
+    """On hidden images its error is at least 6 % below the baseline's."""
+    _expect_error(student, draw, "much")
+
+
+@check("build_recipe", points=3)
+def error_is_much_lower(student: Any, draw: Draw) -> None:
+    """On hidden images its error is at least 8 % below the baseline's."""
+    _expect_error(student, draw, "most")
+
+
+@check("build_recipe", points=3)
+def calibration_error_is_halved(student: Any, draw: Draw) -> None:
+    """On hidden images its calibration error is at most half of the baseline's."""
+    _expect_calibration(student, draw, "half")
+
+
+@check("build_recipe", points=3)
+def calibration_error_is_a_third(student: Any, draw: Draw) -> None:
+    """On hidden images its calibration error is at most a third of the baseline's."""
+    _expect_calibration(student, draw, "third")
+
+
+def _expect_error(student: Any, draw: Draw, step: str) -> None:
+    scores = _scores(student, draw)
+    most = (1 - ERRORS[step]) * scores.baseline_error
+    expect.that(
+        scores.error <= most,
+        f"error:{step}",
+        f"the error on hidden images should be at most {most:.4f}, that is {ERRORS[step]:.0%} below the baseline's "
+        f"{scores.baseline_error:.4f}, and it is {scores.error:.4f}",
+    )
+
+
+def _expect_calibration(student: Any, draw: Draw, step: str) -> None:
+    scores = _scores(student, draw)
+    most = CALIBRATION[step] * scores.baseline_calibration
+    expect.that(
+        scores.calibration <= most,
+        f"calibration:{step}",
+        f"the calibration error on hidden images should be at most {most:.4f}, a {step} of the baseline's "
+        f"{scores.baseline_calibration:.4f}, and it is {scores.calibration:.4f}",
+    )
+
+
+# -- training ------------------------------------------------------------------------------------------------------------
+
+
+def _scores(student: Any, draw: Draw) -> Scores:
+    """Train once for all checks. A stub that is untouched says so, and what breaks a rule is not trained."""
+    build = expect.function(student.build_recipe)
+    if "training" not in student.kept:
+        student.fixture(only_build)(build)
+        expect.that(
+            not student.failed,
+            "untrained",
+            "it was not trained, since it does not pass all checks of the notebook: first mend "
+            f"“{student.failed[0] if student.failed else ''}”",
+        )
+    scores: Scores = student.once("training", lambda: _train(student, build, draw))
+    return scores
+
+
+def _train(student: Any, build: Any, draw: Draw) -> Scores:
+    with student.waiting():
+        ours = _baseline()
+        data = load().train.first(BUDGET.images)
+        hidden, labels = _hidden()
+    student.grant(MORE_S)
+    started = student.seconds()
+    trainer = student.fixture(begin)(build, data.images, data.labels, draw.integer(0, 10**6))
+    trainer = expect.function(trainer, "the trainer of the recipe")
+    train, predict = (
+        expect.function(part, "training") for part in (trainer.train, trainer.predict)
+    )
+    for done in range(0, BUDGET.steps, STEPS_AT_ONCE):
+        losses = train(STEPS_AT_ONCE)
+        numbers = isinstance(losses, list) and len(losses) == STEPS_AT_ONCE
+        expect.that(
+            numbers and all(isinstance(v, float) and v - v == 0 for v in losses),
+            "training:nan",
+            f"the loss became NaN or infinite between steps {done + 1} and {done + STEPS_AT_ONCE} of {BUDGET.steps}: the "
+            "training exploded",
+        )
+        _expect_affordable(
+            student, started, ours, f"after {done + STEPS_AT_ONCE} of {BUDGET.steps} steps"
+        )
+    logits = _predict(predict, hidden, draw)
+    _expect_affordable(student, started, ours, "when all images were predicted")
+    return Scores(
+        error_of(logits, labels),
+        calibration_error_of(logits, labels),
+        ours.error,
+        ours.calibration,
+    )
+
+
+def _predict(predict: Any, images: Tensor, draw: Draw) -> Tensor:
+    """Return the logits for all images. They are asked for in an order of ours, and some of them again among others."""
+    order, again = draw.permutation(len(images)), draw.permutation(len(images))[:AGAIN]
+    logits = torch.empty(len(images), 10, dtype=torch.float64)
+    for part in order.split(IMAGES_AT_ONCE):
+        logits[part] = _logits(predict, images[part])
+    slack = CLOSE * (1 + float(logits.abs().max()))
+    for part in again.split(IMAGES_AT_ONCE):
+        difference = float((_logits(predict, images[part]) - logits[part]).abs().max())
+        expect.that(
+            difference <= slack,
+            "hidden:company",
+            "the same image was given other logits when it was asked for again, among other images: a prediction may depend "
+            f"on nothing but the image (largest difference {difference:.3g})",
+        )
+    return logits
+
+
+def _logits(predict: Any, images: Tensor) -> Tensor:
+    logits = expect.tensor(
+        predict(images), "what the model returns for hidden images", shape=(len(images), 10)
+    )
+    expect.that(
+        logits.is_floating_point(),
+        "hidden:integers",
+        f"logits should be floating-point, got {logits.dtype}",
+    )
+    return logits.to(torch.float64)
+
+
+def _expect_affordable(student: Any, started: float, ours: Baseline, when: str) -> None:
+    used = student.seconds() - started
+    if used <= BUDGET.processor * ours.seconds:
+        return
+    with student.waiting():
+        # The machine may have become slower since: other work on the same core makes the same steps take longer.
+        now = _seconds_now() * BUDGET.steps
+    expect.that(
+        used <= BUDGET.processor * max(now, ours.seconds),
+        "training:slow",
+        f"{when} it had used more than {BUDGET.processor:g} times the processor time that the baseline needs for everything, "
+        "so the training was stopped: the recipe is too slow for its budget",
+    )
+
+
+@cache
+def _hidden() -> tuple[Tensor, Tensor]:
+    """Return the hidden images, normalised as the training images are, and their labels."""
+    with np.load(HIDDEN, allow_pickle=False) as file:
+        images, labels = (
+            torch.from_numpy(file["images"]),
+            torch.from_numpy(file["labels"]).long(),
+        )
+    data = load()
+    return ((images / 255.0 - data.mean[0]) / data.std[0]).unsqueeze(1), labels
+
+
+@cache
+def _baseline() -> Baseline:
+    """Train and score the baseline: in this process, which needs no isolation from code of ours, and once in its life."""
+    hidden, labels = _hidden()
+    state, results = torch.get_rng_state(), []
+    data = load().train.first(BUDGET.images)
+    try:
+        for seed in BASELINE_SEEDS:
+            started = time.process_time()
+            trainer = Trainer(baseline, data.images, data.labels, seed)
+            trainer.train(BUDGET.steps)
+            logits = trainer.predict(torch.cat([hidden, hidden[:AGAIN]]))[
+                : len(hidden)
+            ].double()
+            seconds = time.process_time() - started
+            results.append(
+                (error_of(logits, labels), calibration_error_of(logits, labels), seconds)
+            )
+    finally:
+        torch.set_rng_state(state)
+    return Baseline(*(float(np.mean(column)) for column in zip(*results, strict=True)))
+
+
+def _seconds_now(steps: int = 40) -> float:
+    """Return the processor seconds that a step of the baseline takes at the moment."""
+    data, state = load().train.first(BUDGET.images), torch.get_rng_state()
+    trainer = Trainer(baseline, data.images, data.labels, 0)
+    started = time.process_time()
+    trainer.train(steps)
+    torch.set_rng_state(state)
+    return (time.process_time() - started) / steps

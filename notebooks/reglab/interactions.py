@@ -46,6 +46,10 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
 RATES = (0.0, 0.25, 0.5, 0.75, 0.9)
 """Of dropout before the last layer, each with and without augmentation."""
 
+CHOSEN = ("none", "augmentation", "smoothing")
+"""The baseline, and what the rest of the sweep found best by validation loss and by validation accuracy."""
+WIDTHS, LENGTHS = (8, 16, 32), (10, 30, 90)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -97,9 +101,21 @@ def dropout_rates() -> dict[str, Settings]:
     return {**plain, **moved}
 
 
+def widths_and_lengths() -> dict[str, Settings]:
+    """Return narrower and wider networks, and shorter and longer trainings, of a few; and everything at once for longest."""
+    known, found = combined(), {}
+    for name in CHOSEN:
+        for width in (w for w in WIDTHS if w != Recipe.width):
+            found[f"{name}, width {width}"] = {**known[name], "width": width}
+        for epochs in (e for e in LENGTHS if e != Recipe.epochs):
+            found[f"{name}, {epochs} epochs"] = {**known[name], "epochs": epochs}
+    found[f"all, {max(LENGTHS)} epochs"] = {**known["all"], "epochs": max(LENGTHS)}
+    return found
+
+
 def configurations() -> dict[str, Settings]:
     """Return all of the sweep, {name: how it differs from the baseline}."""
-    return {**combined(), **dropout_rates()}
+    return {**combined(), **dropout_rates(), **widths_and_lengths()}
 
 
 def build(recipe: Recipe, seed: int) -> nn.Module:

@@ -950,7 +950,10 @@ def _values(seen: Seen, network: Network, call: int = 0) -> Tensor:
     for name in network.names:
         expect.that(name in found, "keys:missing", f"there is no entry for the batch norm layer “{name}”")
         channels = len(network.given[name][0])
-        parts.append(expect.tensor(found[name], f"the entry for “{name}”", shape=(channels,)).double())
+        try:
+            parts.append(expect.tensor(found[name], f"the entry for “{name}”", shape=(channels,)).double())
+        except expect.Failure as failure:
+            raise expect.Failure(f"entry_{failure.code}", failure.message) from None
     return torch.cat(parts)
 
 

@@ -103,7 +103,8 @@ def dropout_rates() -> dict[str, Settings]:
 
 def widths_and_lengths() -> dict[str, Settings]:
     """Return narrower and wider networks, and shorter and longer trainings, of a few; and everything at once for longest."""
-    known, found = combined(), {}
+    known = combined()
+    found: dict[str, Settings] = {}
     for name in CHOSEN:
         for width in (w for w in WIDTHS if w != Recipe.width):
             found[f"{name}, width {width}"] = {**known[name], "width": width}

@@ -950,8 +950,14 @@ def _values(seen: Seen, network: Network, call: int = 0) -> Tensor:
     for name in network.names:
         expect.that(name in found, "keys:missing", f"there is no entry for the batch norm layer “{name}”")
         channels = len(network.given[name][0])
+        value = found[name]
+        expect.that(
+            not (isinstance(value, Tensor) and value.dim() > 1 and len(value) == channels),
+            "entry_shape:positions",
+            f"the entry for “{name}” should have shape ({channels},), one number a channel: it has one for each position",
+        )
         try:
-            parts.append(expect.tensor(found[name], f"the entry for “{name}”", shape=(channels,)).double())
+            parts.append(expect.tensor(value, f"the entry for “{name}”", shape=(channels,)).double())
         except expect.Failure as failure:
             raise expect.Failure(f"entry_{failure.code}", failure.message) from None
     return torch.cat(parts)
@@ -1038,7 +1044,7 @@ def _leaves_the_rest(student: Any, draw: Draw, exercise: str) -> None:
         "requires_grad:changed",
         "requires_grad of the parameters is not what it was: the model would train other parts than before",
     )
-    expect.that(seen.grad_mode, "grad_mode", "after the call, gradients are switched off for the whole program")
+    expect.that(seen.grad_mode, "grad_mode:off", "after the call, gradients are switched off for the whole program")
 
 
 def _same(wanted: Any, got: Any) -> bool:

@@ -1419,11 +1419,11 @@ def rounded_numbers(
 
 
 @mistake("run_ablation")
-def one_seed_is_nan(
+def single_seed_accepted(
     build: Build, configurations: Mapping[str, Any], seeds: Sequence[int]
 ) -> Table:
-    """With a single seed the spread is NaN, or a warning is all there is. It spreads into every table and plot without a word: refuse
-    fewer than two seeds with a ValueError.
+    """A single seed is accepted. Its spread is not known: NaN, which runs into every table and plot without a word, or 0, which is
+    worse, for it looks like certainty. Refuse fewer than two seeds with a ValueError.
     """
     with np.errstate(all="ignore"):
         table = {}

@@ -125,7 +125,7 @@ def test_after_recalibration_outputs_have_variance_one_again() -> None:
 
 @pytest.mark.parametrize("kind", ["flat", "maps", "nested"])
 def test_known_wrong_values_are_far_from_right_ones_and_from_one_another(kind: str) -> None:
-    """Right answers pass within 1e-3; a known wrong value that can show on a network is off by more than 1e-2 somewhere."""
+    """Right answers pass within 1e-3; a known wrong value that can show on a network is off by more than 5e-3 somewhere."""
     same = {
         # Of vectors there are no positions; without library dropout, or without layers after batch norm, these cannot show.
         "flat": {"positions_averaged", "library_inactive", "library_dropout_on"},
@@ -139,7 +139,7 @@ def test_known_wrong_values_are_far_from_right_ones_and_from_one_another(kind: s
         ):
             for name, value in known.items():
                 off = float(((value - right).abs() / (right.abs() + 1e-2)).max())
-                assert off > 1e-2 or name in same, (seed, name, off)
+                assert off > 5e-3 or name in same, (seed, name, off)
 
 
 def test_the_judges_network_is_the_learners() -> None:
@@ -268,7 +268,7 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "float": (_shift(RATIO="float((t / e).mean())"), ""),
     "a text": (_shift(RATIO="str(t / e)"), ""),
     "NaN": (_shift(RATIO="(t - t) / (e - e)"), ""),
-    "handles kept": (_shift("            h.remove()", "            pass"), "hooks_left"),
+    "handles kept, so that the second pass is noted twice": (_shift("            h.remove()", "            pass"), ""),
     "state not loaded": (_shift("    model.load_state_dict(state)\n", ""), "running_statistics_left_changed"),
     "modes not put back": (_shift("        m.training = mode", "        pass"), "left_in_training_mode"),
     "2d by name": (_shift("isinstance(m, nn.modules.batchnorm._BatchNorm)", "'2d' in str(m)[:12]"), ""),
@@ -291,7 +291,10 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "minus": (_ablation("(-statistics.fmean(v), statistics.stdev(v))"), ""),
     "percent": (_ablation("(100 * statistics.fmean(v), 100 * statistics.stdev(v))"), ""),
     "four digits": (_ablation("(round(statistics.fmean(v), 4), round(statistics.stdev(v), 4))"), ""),
-    "zero spread allowed": (_ablation(old='raise ValueError("too few")', new="seeds = list(seeds) * 2 or [0, 1]"), ""),
+    "zero spread allowed": (
+        _ablation(old='raise ValueError("too few")', new="seeds = list(seeds) * 2 or [0, 1]"),
+        "single_seed_accepted",
+    ),
     "range of seeds": (_ablation(old="for seed in seeds", new="for seed in range(len(seeds))"), "seeds_counted"),
     "names": (_ablation(old="build(configuration, seed)", new="build(name, seed)"), "names_for_configurations"),
     "reversed": (_ablation(old="configurations.items()", new="reversed(list(configurations.items()))"), ""),
@@ -312,15 +315,18 @@ RIGHT = {
     "float64": _shift(INPUT="i[0].double()"),
     "with a graph": _shift("with torch.no_grad()", "with torch.enable_grad()", INPUT="i[0]"),
     "parameters": _shift(RATIO="nn.Parameter(t / e)"),
-    "an ordered dictionary": _shift("    return {n: RATIO".replace("RATIO", "t / e"), "    return __import__('collections').OrderedDict() | {n: t / e"),
+    "an ordered dictionary": _shift(
+        "    return {n: t / e", "    from collections import OrderedDict\n    return OrderedDict() | {n: t / e"
+    ),
     "recalibrated twice": _recalibrate("        for x, _ in loader:", "        for x, _ in [b for b in loader] * 2:"),
     "with the model returned": _recalibrate("        m.training = mode", "        m.training = mode\n    return model"),
     "counts put back": _recalibrate(
-        "    for m, mode in modes.items():", "    for m in norms:\n        m.num_batches_tracked.fill_(0)\n    for m, mode in modes.items():"
+        "    for m, mode in modes.items():",
+        "    [m.num_batches_tracked.fill_(0) for m in norms]\n    for m, mode in modes.items():",
     ),
     "NumPy": _ablation("(__import__('numpy').mean(v), __import__('numpy').std(v, ddof=1))"),
     "a list": _ablation("list((statistics.mean(v), statistics.variance(v) ** 0.5))"),
-    "a named tuple": _ablation("__import__('collections').namedtuple('P', 'mean std')(statistics.mean(v), statistics.stdev(v))"),
+    "a tuple of one's own": _ablation("type('P', (tuple,), {})((statistics.mean(v), statistics.stdev(v)))"),
     "keywords": _ablation(old="build(configuration, seed)", new="build(seed=seed, configuration=configuration)"),
     "copies of configurations": _ablation(old="build(configuration, seed)", new="build(deepcopy(configuration), seed)"),
     "seeds outside": (

@@ -199,7 +199,7 @@ def variance_shift(
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                 kept = inputs.setdefault(name, [])
                 layer.register_forward_pre_hook(lambda _, args, kept=kept: kept.append(args[0]))
-        with torch.no_grad():
+        with torch.no_grad():  # measured, not trained
             for x, _ in loader:
                 trial(x)
         pooled = {
@@ -275,13 +275,14 @@ def network(
 data = load().with_train(IMAGES)
 loader = list(zip(data.train.images.split(64), data.train.labels.split(64), strict=True))
 trained: dict[str, list[nn.Sequential]] = {}
-for place in PLACES:
-    trained[place] = []
-    for seed in SEEDS:
-        torch.manual_seed(seed)
-        model = network(place)
-        train(model, data, EPOCHS, seed=seed)
-        trained[place].append(model.cpu())
+if ready(variance_shift):
+    for place in PLACES:
+        trained[place] = []
+        for seed in SEEDS:
+            torch.manual_seed(seed)
+            model = network(place)
+            train(model, data, EPOCHS, seed=seed)
+            trained[place].append(model.cpu())
 
 # %% tags=["nbval-ignore-output"]
 if ready(variance_shift):
@@ -369,16 +370,16 @@ def recalibrate_batchnorm(model: nn.Module, loader: Iterable[tuple[Tensor, Tenso
         Nothing; a result is not looked at.
     """
     ### BEGIN SOLUTION
-    modes = {module: module.training for module in model.modules()}
-    norms = {m: m.momentum for m in modes if isinstance(m, nn.modules.batchnorm._BatchNorm)}
+    modes = [(module, module.training) for module in model.modules()]
+    norms = {m: m.momentum for m, _ in modes if isinstance(m, nn.modules.batchnorm._BatchNorm)}
     model.eval()
     for layer in norms:
         layer.train().reset_running_stats()
         layer.momentum = None  # every batch counts the same
-    with torch.no_grad():
+    with torch.no_grad():  # statistics only
         for x, _ in loader:
             model(x)
-    for module, training in modes.items():
+    for module, training in modes:
         module.training = training
     for layer, momentum in norms.items():
         layer.momentum = momentum

@@ -1248,8 +1248,6 @@ if ready(variance_shift, recalibrate_batchnorm):
 # - X. Li et al., *Understanding the Disharmony between Dropout and Batch Normalization by Variance Shift*, 2019,
 #   [arXiv:1801.05134](https://arxiv.org/abs/1801.05134). Their tables of what recalibration brings, for four architectures,
 #   are worth comparing with ours.
-# - X. Gastaldi's *Shake-Shake regularization*, 2017, [arXiv:1705.07485](https://arxiv.org/abs/1705.07485), and the
-#   recipes of unit 08: noise that sits behind batch norm, or has none after it.
 # - R. Wightman, H. Touvron and H. Jégou, *ResNet strikes back*, 2021, [arXiv:2110.00476](https://arxiv.org/abs/2110.00476): one
 #   architecture, three lengths of training, and a different mix of regularizers for each.
 # - A. Steiner et al., *How to train your ViT?*, 2021, [arXiv:2106.10270](https://arxiv.org/abs/2106.10270): augmentation and

@@ -10,6 +10,7 @@ same rows, in float64, and knows every variance exactly, right ones and wrong on
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -311,6 +312,12 @@ class Network:
             torch.set_num_threads(threads)
         return found
 
+    def in_one_batch(self) -> Network:
+        """Return the same with all examples in a single batch."""
+        merged = copy.copy(self)
+        merged.batches = [torch.cat(self.batches)]
+        return merged
+
     def moved(self, mode: Mode) -> list[Statistics]:
         """Return the running statistics after each batch of a pass, by batch norm's own rule."""
         now, found = dict(self.given), []
@@ -449,6 +456,7 @@ def _wrong_shifts(network: Network) -> dict[str, Tensor]:
         "evaluation": network.joined(still),
         "after_the_update": ratio(train, after),
         "by_turns": ratio(train, _pooled(turns)),
+        "one_big_batch": ratio(_pooled(network.in_one_batch().inputs(TRAINING)), still),
         "running": ratio(train, running),
         "evaluation_over_running": ratio(still, running),
         "norms_in_evaluation": ratio(off_norms, still),
@@ -654,6 +662,9 @@ def _wrong_statistics(network: Network) -> dict[str, Tensor]:
         "biased": averaged(batchwise(RECALIBRATION, correction=0)),
         "pooled": joined({n: (x.mean(1), x.var(1)) for n, x in everything.items()}),
         "pooled_biased": joined({n: (x.mean(1), x.var(1, correction=0)) for n, x in everything.items()}),
+        "one_big_batch": joined(
+            {n: (x.mean(1), x.var(1)) for n, x in network.in_one_batch().inputs(RECALIBRATION)[0].items()}
+        ),
         "weighted": averaged(good, sizes),
         "weighted_biased": averaged(batchwise(RECALIBRATION, correction=0), sizes),
         "first_batch": joined({n: (m[0], v[0]) for n, (m, v) in good.items()}),

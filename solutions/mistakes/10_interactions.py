@@ -354,6 +354,20 @@ def first_batch_only(model: nn.Module, loader: Loader) -> dict[str, Tensor]:
     return _shift(model, loader, lambda parts: _pooled(parts[:1]))
 
 
+def _merged(loader: Loader) -> list[tuple[Tensor, Tensor]]:
+    batches = list(loader)
+    return [(torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches]))]
+
+
+@mistake("variance_shift")
+def all_in_one_batch(model: nn.Module, loader: Loader) -> dict[str, Tensor]:
+    """All examples are put into one large batch. In training mode each batch norm then normalises with other statistics than in
+    training, where batches are as the loader makes them, and so the later layers get other inputs. Call the model batch by batch,
+    and put together what comes out.
+    """
+    return _shift(model, _merged(loader))
+
+
 @mistake("variance_shift")
 def outputs_for_inputs(model: nn.Module, loader: Loader) -> dict[str, Tensor]:
     """You measure what leaves batch norm. In training that has been normalised already; the shift is in what goes in. A forward hook is
@@ -950,6 +964,14 @@ def pooled_statistics(model: nn.Module, loader: Loader) -> None:
         loader,
         lambda parts: (torch.cat(list(parts), 1).mean(1), torch.cat(list(parts), 1).var(1)),
     )
+
+
+@mistake("recalibrate_batchnorm")
+def recalibrated_in_one_batch(model: nn.Module, loader: Loader) -> None:
+    """All examples are put into one large batch, whose statistics are the result. Asked for is the average over the loader's batches; and
+    what does not fit into memory cannot be done like this.
+    """
+    _recalibrate(model, _merged(loader))
 
 
 @mistake("recalibrate_batchnorm")

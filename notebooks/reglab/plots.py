@@ -378,3 +378,74 @@ def compare_measured(runs: Mapping[str, Sequence[Measured]]) -> Figure:
         axis.set(ylabel=f"{metric.replace('_', ' ')} (fraction)", ylim=(0, None))
         axis.grid(axis="x", visible=False)
     return figure
+
+
+def heat_map(
+    cells: Sequence[Sequence[tuple[float, float] | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    label: str,
+    title: str = "",
+    axis: Axes | None = None,
+) -> Figure:
+    """A table of differences in colour: each cell says its mean and standard error, bold where the mean is beyond two of them.
+
+    Blue is below 0, red above, white is 0; the scale is the same on both sides.
+
+    Args:
+        cells: a row a line; (mean, standard error), or None for an empty cell.
+        rows: names of the lines, from the top.
+        columns: names of the columns.
+        label: what the colours measure, with its unit.
+        title: above it.
+        axis: drawn into; a figure of its own by default.
+    """
+    if axis is None:
+        figure, [[axis]] = grid(1, 1, 1.15 * len(columns) + 2.0, 0.72 * len(rows) + 1.2)
+    else:
+        figure = axis.get_figure(root=True)  # type: ignore[assignment]
+    top = max((abs(cell[0]) for line in cells for cell in line if cell), default=1.0) or 1.0
+    values = [[cell[0] if cell else float("nan") for cell in line] for line in cells]
+    drawn = axis.imshow(values, cmap="RdBu_r", vmin=-top, vmax=top, aspect="auto")
+    for i, line in enumerate(cells):
+        for j, cell in enumerate(line):
+            if cell:
+                mean, error = cell
+                axis.text(
+                    j, i, f"{mean:+.3f}\n± {error:.3f}", ha="center", va="center", fontsize=8,
+                    weight="bold" if abs(mean) > 2 * error else "normal",
+                    color="white" if abs(mean) > 0.62 * top else "black",
+                )  # fmt: skip
+    axis.set_xticks(range(len(columns)), [name.replace(" ", "\n") for name in columns], fontsize=8.5)
+    axis.set_yticks(range(len(rows)), [name.replace(" ", "\n") for name in rows], fontsize=8.5)
+    axis.grid(visible=False)
+    axis.set_title(title)
+    figure.colorbar(drawn, ax=axis, label=label, fraction=0.045, pad=0.02)
+    return figure
+
+
+def against_baseline(
+    panels: Mapping[str, Mapping[str, tuple[float, float]]], baseline: str, selected: str = "", errors: str = "s.d."
+) -> Figure:
+    """Every configuration as a point with its error bar, a panel a metric, with a line for the baseline's mean.
+
+    Args:
+        panels: {metric, with its unit: {configuration: (mean, spread)}}, the same configurations in each, from the top.
+        baseline: the configuration whose mean the line is at.
+        selected: one that is drawn in another colour.
+        errors: what the bars are, for the axis.
+    """
+    names = list(next(iter(panels.values())))
+    figure, [axes] = grid(1, len(panels), 3.0 * len(panels) + 2.4, 0.21 * len(names) + 1.0)
+    for axis, (metric, values) in zip(axes, panels.items(), strict=True):
+        axis.axvline(values[baseline][0], color=COLOURS[6], linewidth=1, linestyle=LINES[1])
+        for place, name in enumerate(names):
+            mean, spread = values[name]
+            chosen = name == selected
+            axis.errorbar(
+                mean, -place, xerr=spread, fmt=MARKERS[3] if chosen else MARKERS[0], capsize=2.5, linewidth=1.6,
+                color=COLOURS[1] if chosen else COLOURS[0], markersize=7 if chosen else 4.5,
+            )  # fmt: skip
+        axis.set_yticks([-place for place in range(len(names))], names if axis is axes[0] else [], fontsize=8)
+        axis.set_xlabel(f"{metric}, ± {errors}", fontsize=9)
+    return figure

@@ -377,3 +377,54 @@ def temperature_explorer(
             w.Dropdown(options=list(networks), value=first, description="network"),
         ],
     )
+
+
+def combination_explorer(
+    techniques: Sequence[str],
+    name_of: Callable[[Sequence[str]], str],
+    metrics: Mapping[str, Mapping[str, Sequence[float]]],
+    first: Sequence[str] = (),
+) -> None:
+    """Explore what combinations of techniques do: a checkbox a technique; the combination's row against the baseline.
+
+    Nothing is trained here; combinations that are not in the table say so.
+
+    Args:
+        techniques: their names.
+        name_of: the combination's name in the table, of the chosen techniques; of none, the baseline's.
+        metrics: {metric, with its unit: {configuration: values, one a seed, in one order}}.
+        first: the techniques that are chosen at first.
+    """
+    baseline = name_of(())
+
+    def draw(*chosen: bool) -> Drawing:
+        names = [t for t, on in zip(techniques, chosen, strict=True) if on]
+        combination = name_of(names)
+        known = next(iter(metrics.values()))
+        singles = [name_of([t]) for t in names] if len(names) > 1 else []
+        shown = [baseline, *singles, *([combination] if combination in known and names else [])]
+        panels = {metric: {name: mean_and_spread(values[name]) for name in shown} for metric, values in metrics.items()}
+        figure = plots.against_baseline(panels, baseline, combination)
+        figure.set_size_inches(figure.get_figwidth(), 0.32 * 7 + 0.9)
+        for axis in figure.axes:
+            axis.set_ylim(-6.5, 0.5)
+        if combination not in known:
+            said = f"{combination} was not trained: choose none, one, two, four or all five"
+        elif not names:
+            said = "nothing chosen: the baseline alone"
+        else:
+            parts = []
+            for metric, values in metrics.items():
+                pairs = zip(values[combination], values[baseline], strict=True)
+                mean, spread = mean_and_spread([a - b for a, b in pairs])
+                error = spread / math.sqrt(len(values[baseline]))
+                parts.append(f"{metric.split(' (')[0]} {mean:+.3f} ± {error:.3f}")
+            said = f"{combination} minus {baseline}, by seed (± standard error): {', '.join(parts)}"
+        figure.suptitle(said, fontsize=8.5)
+        return figure, f"Mean and standard deviation of {', '.join(shown)}. {said[0].upper()}{said[1:]}."
+
+    _explore(
+        draw,
+        [technique in first for technique in techniques],
+        lambda w: [w.Checkbox(value=t in first, description=t, indent=False) for t in techniques],
+    )

@@ -551,12 +551,10 @@ class EdgesAvoided(_Layer):
 
     def seeds(self, x: Tensor) -> Tensor:
         seeds = super().seeds(x)
-        if min(seeds.shape[2:]) > 2 and self.block_size > 1:
-            inner = torch.zeros_like(seeds)
-            inner[..., 1:-1, 1:-1] = seeds[..., 1:-1, 1:-1]
-            return inner
-        seeds[..., 0, :] &= seeds.shape[2] == 1 or self.block_size == 1
-        seeds[..., -1, :] &= seeds.shape[2] == 1 or self.block_size == 1
+        for d in (2, 3):
+            if seeds.shape[d] > 2 and self.block_size > 1:
+                seeds.narrow(d, 0, 1).fill_(False)
+                seeds.narrow(d, seeds.shape[d] - 1, 1).fill_(False)
         return seeds
 
 

@@ -3,7 +3,7 @@
     python solutions/experiments/07_dropblock.py
 
 Everything is as in the notebook but for the number of seeds (0 to 9, not 0 to 2) and the layers, which are the libraries'
-own, so that nothing depends on an exercise. It takes five minutes on one core and prints tables in Markdown.
+own, so that nothing depends on an exercise. It takes four minutes on one core and prints tables in Markdown.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

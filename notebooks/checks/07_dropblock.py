@@ -186,7 +186,13 @@ def drops_whole_blocks(student: Any, draw: Draw) -> None:
             raise Failure(
                 "drops:otherwise", "values were changed, but none is zero: what is dropped should be"
             ) from None
-        found.append((k, dropped, *_shape_of_blocks(dropped, k), _shortest(dropped)))
+        kind, said = _shape_of_blocks(dropped, k)
+        for _ in range(20):  # where maps share one mask, all its blocks may overlap by chance: look at another
+            if kind != "larger" or _distinct_maps(dropped).shape[:2] == dropped.shape[:2]:
+                break
+            dropped = expect.mixed(output) == 0
+            kind, said = _shape_of_blocks(dropped, k)
+        found.append((k, dropped, kind, said, _shortest(dropped)))
     same = all(kind in ("", "larger", "smaller") for _, _, kind, *_ in found) and len({size for *_, size in found}) == 1
     for k, dropped, kind, said, _ in found:
         if kind:
@@ -205,9 +211,7 @@ def drops_seeds_with_probability_gamma(student: Any, draw: Draw) -> None:
         answers.append((p, _Layer(student, plan, p, BLOCK).output(draw.signed(*shape))))
     for p, output in answers:
         dropped = expect.mixed(output) == 0
-        maps = dropped
-        for d in (0, 1):  # maps that share one mask are one: that they do is for another check to say
-            maps = maps if bool((maps != maps.narrow(d, 0, 1)).any()) else maps.narrow(d, 0, 1)
+        maps = _distinct_maps(dropped)
         corners = _corners(maps)
         seen = [name for name, corner in zip(_NAMES, corners, strict=True) if bool(corner.any())]
         # A right answer drops none of 1200 coins with 0.82^1200 < 1e-100.
@@ -299,13 +303,25 @@ def draws_seeds_afresh(student: Any, draw: Draw) -> None:
     smaller = layer.output(draw.signed(5, 7, 6, 4))  # a layer sees batches and maps of many sizes
     outputs += [layer.output(x), other.output(x), layer.output(another)]
     gamma = p / BLOCK**2 * _factor(BLOCK, *TABLE[2:])
-    first = _corners(outputs[0]() == 0)
+    dropped = outputs[0]() == 0
+    if _distinct_maps(dropped).shape[:2] == (1, 1):
+        # Nothing was dropped, or there is one mask for everything: 64 times nothing comes up with 0.2^64 at most.
+        for _ in range(64):
+            dropped = dropped if bool(dropped.any()) else outputs[0]() == 0
+        expect.that(
+            not bool(dropped.any()) or bool(dropped.all()),
+            "shared:everything",
+            "each example and each channel should have blocks of its own, but one mask serves them all",
+            [_shown(dropped)],
+        )
+    first = _corners(dropped)
     smaller()
-    second, elsewhere, on_another = (_corners(y() == 0) for y in outputs[1:])
+    alive = first.flatten(1).any(dim=1)  # corners that no block reaches are for another check to say
+    first, second, elsewhere, on_another = (each[alive] for each in (first, *(_corners(y() == 0) for y in outputs[1:])))
     names = ("example", "channel")
     table = _by_example(first)
     expect.independent(table, gamma, names, FALSE_ALARM / 4)
-    if all(bool(corner.any()) for corner in first):  # or blocks miss some places: that is for another check to say
+    if bool(alive.all()):
         expect.independent(first.flatten(1).T, gamma, ("map", "corner"), FALSE_ALARM / 4)
     expect.fresh(table, _by_example(second), gamma, _by_example(elsewhere), _by_example(on_another), FALSE_ALARM / 4)
     expect.distinct(torch.cat([table, _by_example(second)]), gamma, names)
@@ -319,6 +335,8 @@ def serves_the_smallest_and_the_largest_block(student: Any, draw: Draw) -> None:
     pixels = _Layer(student, plan, p, 1).output(draw.signed(*PIXELS))
     whole = _Layer(student, plan, p, 3).output(draw.signed(*WHOLE))
     y = expect.mixed(pixels)
+    one_mask = _distinct_maps(y == 0).shape[:2] == (1, 1)
+    expect.that(not one_mask, "pixels_vary:one_mask", "one mask serves all maps", [_shown(y == 0)])
     expect.constant_zero_pattern(y, over=(), code="pixels_vary")
     expect.drop_rate(y, p, FALSE_ALARM / 3, "rate_of_pixels", layers.wrong_rates(p))
     y = expect.mixed(whole)
@@ -409,7 +427,8 @@ def refuses_what_makes_no_sense(student: Any, draw: Draw) -> None:
     fits = [plan.call(layer.made, draw.signed(*shape)) for shape in ((2, 3, 5, 9), (2, 3, 8, 5))]
     ps = [("negative" if q < 0 else "above_1", plan.call(build, p=q, block_size=3))
           for q in (-p, -0.001, 1.001, 1 + p, 5)]  # fmt: skip
-    blocks = [("even" if k > 0 else "not_positive", plan.call(build, p=p, block_size=k)) for k in (2, 8, 0, -2, -1, -3)]
+    wrong = (("even", 2), ("even", 8), ("zero", 0), ("negative", -2), ("negative", -1), ("negative", -3))
+    blocks = [(kind, plan.call(build, p=p, block_size=k)) for kind, k in wrong]
     layer.remote()
     for call in fits:
         try:
@@ -485,7 +504,7 @@ class _Layer:
     """A planned layer."""
 
     def __init__(self, student: Any, plan: Plan, p: float, block_size: int) -> None:
-        self._plan, self._student, self._p = plan, student, p
+        self._plan, self._student, self._p, self._block = plan, student, p, block_size
         self.made = plan.call(expect.function(student.DropBlock2d, "DropBlock2d"), p=p, block_size=block_size)
 
     def remote(self) -> Remote:
@@ -498,7 +517,15 @@ class _Layer:
 
         def output() -> Tensor:
             self.remote()
-            return expect.tensor(answer(), "the output", shape=x.shape)
+            try:
+                y = answer()
+            except StudentError as error:
+                if "ValueError" not in error.types or self._block != min(x.shape[2:]):
+                    raise
+                raise Failure(
+                    "refused:fits", f"a block as large as one side of the map fits, but {error.sentence()}"
+                ) from None
+            return expect.tensor(y, "the output", shape=x.shape)
 
         return output
 
@@ -516,6 +543,14 @@ class _Layer:
 def _corners(dropped: Tensor) -> Tensor:
     """Return which corners are dropped: (4, N, C), in the order of _NAMES."""
     return torch.stack([dropped[..., i, j] for i in (0, -1) for j in (0, -1)])
+
+
+def _distinct_maps(dropped: Tensor) -> Tensor:
+    """Return one example, or one channel, if all have the same mask: that they do is for another check to say."""
+    for d in (0, 1):
+        first = dropped.narrow(d, 0, 1)
+        dropped = dropped if bool((dropped != first).any()) else first
+    return dropped
 
 
 def _by_example(corners: Tensor) -> Tensor:

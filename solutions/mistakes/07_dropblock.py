@@ -354,7 +354,7 @@ class SeedsInverted(_Layer):
     """
 
     def seeds(self, x: Tensor) -> Tensor:
-        return ~super().seeds(x) if self.p < 1 else super().seeds(x)
+        return ~super().seeds(x)
 
 
 @mistake("DropBlock2d")
@@ -364,7 +364,7 @@ class TakesPForTheShareToKeep(_Layer):
     """
 
     def gamma(self, height: int, width: int) -> float:
-        return _gamma(1 - self.p, self.block_size, height, width) if self.p < 1 else 1.0
+        return _gamma(1 - self.p, self.block_size, height, width)
 
 
 @mistake("DropBlock2d")
@@ -406,8 +406,8 @@ class SeedsOverTheWholeMapAtPOverK2(_Layer):
     """
 
     def kept(self, x: Tensor) -> Tensor:
-        k, gamma = self.block_size, self.p / self.block_size**2 if self.p < 1 else 1.0
-        seeds = (torch.rand(x.shape) < gamma).float()
+        k = self.block_size
+        seeds = (torch.rand(x.shape) < self.p / k**2).float()
         return functional.max_pool2d(seeds, k, stride=1, padding=k // 2) == 0
 
 
@@ -565,7 +565,7 @@ class GammaWithoutTheValidPlaces(_Layer):
     """
 
     def gamma(self, height: int, width: int) -> float:
-        return self.p / self.block_size**2 if self.p < 1 else 1.0
+        return self.p / self.block_size**2
 
 
 @mistake("DropBlock2d")
@@ -605,7 +605,7 @@ class AlwaysOneHalf(_Layer):
     """
 
     def gamma(self, height: int, width: int) -> float:
-        return _gamma(0.5, self.block_size, height, width) if self.p < 1 else 1.0
+        return _gamma(0.5, self.block_size, height, width)
 
 
 @mistake("DropBlock2d")

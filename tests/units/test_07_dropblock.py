@@ -309,7 +309,7 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     ),
     "shared and its own numel": (_layer("torch.rand(n, c,", "torch.rand(n, 1,"), "OneMaskForAllChannels"),
     "normal numbers": (_layer("torch.rand(n", "torch.randn(n"), ""),
-    "one half": (_layer("dropblock_gamma(self.p,", "dropblock_gamma(0.5,"), ""),
+    "one half": (_layer("dropblock_gamma(self.p,", "dropblock_gamma(0.5,"), "AlwaysOneHalf"),
     "sides exchanged": (_layer("self.p, k, h, w)", "self.p, k, w, h)"), "right"),
     "height for both": (_layer("self.p, k, h, w)", "self.p, k, h, h)"), "GammaWithTheHeightTwice"),
     "kept where a seed is": (_layer("m = 1 - F", "m = F"), "MaskInverted"),

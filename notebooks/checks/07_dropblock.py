@@ -289,8 +289,8 @@ def changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
     layers.is_identity(y_certain(), x, p, "eval_p1")
     passes()
     modes[2]()
-    # The first call does, but where one mask serves all maps: it is empty with 0.13 or less (gamma >= 0.036, 54 places), 64 times
-    # with less than 1e-50.
+    # The first call does, but where one mask serves all maps: that is empty with 0.14 or less (gamma >= 0.036, 54 places), and
+    # 64 times with less than 1e-50.
     drops = any(bool((trained() == 0).any()) for _ in range(64))
     expect.that(drops, "train_again:keeps", "back in training mode, nothing was dropped any more")
 

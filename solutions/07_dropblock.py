@@ -297,8 +297,8 @@ if ready(dropblock_gamma):
 # %% [markdown]
 # ## 5 · What is asked for, and what comes
 #
-# The factor for the valid places looks like a detail. It is the one that implementations get wrong. What they do, read
-# from their source in November 2026:
+# The factor for the valid places looks like a detail. It is the one that some much-used implementations
+# get wrong. What they do, read from their source in November 2026:
 #
 # | | gamma | seeds fall on |
 # |---|---|---|
@@ -414,11 +414,11 @@ if ready(dropblock_gamma, DropBlock2d):
 # 7 × 7. The other two leave it to either side, the further the smaller the map is.
 #
 # **What we measured.** Asked for was 0.1. Whole blocks inside the map dropped between 0.092 and 0.099 at every size. timm's
-# version (we ran both this re-implementation and the function of the installed package, which agree) dropped 0.11 at
+# version (we ran the package's own function as well, and it agrees with the re-implementation) dropped 0.11 at
 # 56 × 56, 0.13 at 28 × 28, 0.21 at 14 × 14, and **0.93 at 7 × 7**: $\gamma$ is 0.1 there, for one seed, but 49 of them are
 # tossed, and most pixels are reached by more than 20. The package `dropblock` dropped 0.09 at 56 × 56 and **0.055 at 7 × 7**,
 # little more than half. So of two people who both report "DropBlock, $p = 0.1$, after the last stage", one has trained with
-# hardly any regularization and the other with next to no features.
+# half of what was asked for and the other with next to no features.
 #
 # *In which sense is the course's definition right, then?* The expected area with overlaps counted twice is $p$, at every
 # size. The share of pixels is what blocks inside the map make of it: at most $p$, by the formula 0.093 or more here. For larger

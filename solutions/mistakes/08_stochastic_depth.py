@@ -1391,16 +1391,6 @@ class DroppedBetweenTheHalves(_Block):
 
 
 @mistake("ResidualBlock")
-class DroppedAtTheStart(_Block):
-    """It is the branch's input that is dropped, not its output. Batch norm and convolutions make something of the zeros, so the
-    branch is not gone. What is dropped is the end of the branch, just before the sum.
-    """
-
-    def forward(self, x: Tensor) -> Any:
-        return x + self.branch(self.drop(x))
-
-
-@mistake("ResidualBlock")
 class DroppedTwice(_Block):
     """Paths are dropped after each half, so the branch goes missing or is disturbed more often than p says. There is one `DropPath`
     in a block, just before the sum.

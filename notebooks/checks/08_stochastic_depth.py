@@ -855,7 +855,9 @@ def _paths(y: Tensor, x: Tensor, v: _Values, p: float, family: str) -> None:
         "pre": pre, "pre_sum": pre + b / (1 - p),
         "relu_first": x.relu() + b / (1 - p), "running": x + v.branch(x, False) / (1 - p), "minus": x - b / (1 - p),
         "x_scaled_sum": x / (1 - p) + b / (1 - p), "double": 2 * x + b / (1 - p), "half": x / 2,
-        "half_sum": x / 2 + b / (1 - p), "mean": (x + b / (1 - p)) / 2, "x_share": x * (1 - p) + b / (1 - p), "inexact": x,
+        "half_sum": x / 2 + b / (1 - p), "mean": (x + b / (1 - p)) / 2, "x_share": x * (1 - p) + b / (1 - p),
+        "x_scaled_unscaled_branch": x / (1 - p) + b,
+        "inexact": x,
     }  # fmt: skip
     dropped = exact.flatten(1).all(1)
     if 1 < int((~dropped).sum()) < len(x) and bool(

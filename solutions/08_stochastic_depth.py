@@ -437,10 +437,15 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
     )
 
 # %% [markdown]
-# **What to see.** The vertical axis is a logarithm: 1 more is ten times as much. The plain network's line is steep, the
-# other two are nearly flat but for the first few blocks.
+# **What to see.** The vertical axis is a logarithm: 1 more is ten times as much. Read it from right to left, as the gradient
+# goes. The plain network's line climbs all the way; the other two, close together, climb slowly.
 #
-# **What we measured.** GRADIENTTEXT
+# **What we measured.** Over three seeds, the gradient at block 1 was 2200 ± 1300 times that at block 24 in the plain
+# network, 12.3 ± 0.9 times in the residual one and 15.1 ± 1.1 times with stochastic depth. The plain network's gradients do
+# not vanish here, as the story is often told, they explode: batch norm keeps the activations alive, and pays for it with
+# the gradient. The identity path is what keeps them in bounds. Stochastic depth changed little, at the start of training.
+# The paper found larger gradients in early blocks with it, averaged over training; our picture neither shows nor
+# contradicts that.
 #
 # ## 7 · Does it save time?
 #
@@ -548,7 +553,12 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
 # another number of blocks; those of "survivors only" are not, for among 64 examples chance evens out. Stray strokes far
 # to the right are other programs on your machine.
 #
-# **What we measured.** TIMETEXT
+# **What we measured.** On our machine (one thread, other programs running) the median step took 158 ms without stochastic
+# depth, 161 ms with yours, 138 ms with one coin and 151 ms with the survivors only. In another run, with slightly wider
+# blocks, it was 100, 103, 82 and 92 %. **Coins for each example save nothing**, they cost a little. One coin saves the
+# most, but not the 27 % that expected depth promises, since loss, first and last layer and the optimizer run as before, and
+# our wrapper has to subtract x again. Computing survivors only saves less, because picking and putting back cost time
+# too. The mean with one coin was 129 ± 18 ms: the spread is not noise, it is the depth.
 #
 # ## 8 · Does it help?
 #
@@ -638,7 +648,9 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
 # slower with stochastic depth, and the gap opens less. Below each dot is one network; look for panels where the dots of the
 # two configurations do not overlap.
 #
-# **What we measured.** NOTEBOOKTEXT
+# **What we measured.** The gap fell from 0.379 ± 0.062 to 0.089 ± 0.025, and the training loss rose from 0.357 to 0.586. In
+# validation there was no clear difference: loss 0.736 ± 0.119 and 0.675 ± 0.037 (by seed −0.061 ± 0.083), accuracy 0.766 ±
+# 0.029 and 0.748 ± 0.015, if anything the worse for it.
 #
 # Three seeds leave small differences open, so we also ran ten, and a smaller rate (mean ± standard deviation;
 # `python solutions/experiments/08_stochastic_depth.py` in the course's repository prints these tables, with the library's

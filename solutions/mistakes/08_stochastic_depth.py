@@ -297,6 +297,16 @@ class KeepAndDropSwapped(_Drop):
 
 
 @mistake("DropPath")
+class KeepAndDropSwappedButForZero(KeepAndDropSwapped):
+    """A share p is kept here, and at p = 0 everything, which is a case of its own in your code. But p is the probability of
+    dropping: try p = 0.1 and count what is left: a tenth, or nine tenths?
+    """
+
+    def drop(self, x: Tensor) -> Any:
+        return super().drop(x) if self.p else x
+
+
+@mistake("DropPath")
 class TakesPForTheShareToKeep(_Drop):
     """You take p for the probability of survival, for the coins as well as for the rescaling. That is what the paper does; here,
     as in PyTorch, p is the probability of dropping.

@@ -247,7 +247,7 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "every value": (_changed(_PATH, "(x.size(0),) + (1,) * (x.ndim - 1)", "x.shape"), "MaskPerElement"),
     "two axes": (_changed(_PATH, "(x.size(0),) + (1,) * (x.ndim - 1)", "(x.size(0), x.size(1)) + (1,) * (x.ndim - 2)"),
                  "CoinForEachChannel"),
-    "kept with p": (_changed(_PATH, ">= self.p", "<= self.p"), "KeepAndDropSwapped"),
+    "kept with p": (_changed(_PATH, ">= self.p", "< self.p"), "KeepAndDropSwappedButForZero"),
     "not divided": (_changed(_PATH, "x * keep / (1 - self.p)", "x * keep"), "NoRescaling"),
     "a type error": (_changed(_PATH, "raise ValueError", "raise TypeError"), ""),
     "images": (_changed(_PATH, "(x.size(0),) + (1,) * (x.ndim - 1)", "(x.shape[0], 1, 1, 1)"), "ImagesOnly"),

@@ -350,7 +350,7 @@ def block_calls(
     convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
     norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
     parts = {
-        "convolutions": [[*c.weight.shape, *c.stride, c.groups] for c in convolutions],
+        "convolutions": [[*c.weight.shape, *c.stride, c.groups, *c.dilation, c.padding_mode] for c in convolutions],
         "norms": [[n.num_features, n.weight is not None, n.running_mean is not None] for n in norms],
         "parameters": sum(q.numel() for q in block.parameters()),
         "biases": sum(c.bias.numel() for c in convolutions if c.bias is not None),
@@ -406,7 +406,7 @@ def fresh_block(build: Any, channels: int, x: torch.Tensor) -> Any:
     convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
     norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
     parts = {
-        "convolutions": [[*c.weight.shape, *c.stride, c.groups] for c in convolutions],
+        "convolutions": [[*c.weight.shape, *c.stride, c.groups, *c.dilation, c.padding_mode] for c in convolutions],
         "norms": [[n.num_features, n.weight is not None, n.running_mean is not None] for n in norms],
         "parameters": sum(q.numel() for q in block.parameters()),
         "biases": sum(c.bias.numel() for c in convolutions if c.bias is not None),
@@ -798,15 +798,18 @@ def _right_parts(seen: Any, channels: int) -> dict[str, Any]:
         raise expect.Failure(
             f"parts:{found}", f"the branch has two convolutions and two batch norms, but here are {said}"
         )
-    if any(c != [channels, channels, 3, 3, 1, 1, 1] for c in convolutions):
+    plain = [1, 1, "zeros"]
+    if any(c != [channels, channels, 3, 3, 1, 1, 1, *plain] for c in convolutions):
         same = convolutions[0] if convolutions[0] == convolutions[1] else convolutions
         kinds = {
-            "1x1": [channels, channels, 1, 1, 1, 1, 1], "5x5": [channels, channels, 5, 5, 1, 1, 1],
-            "stride": [channels, channels, 3, 3, 2, 2, 1], "groups": [channels, 1, 3, 3, 1, 1, channels],
+            "1x1": [channels, channels, 1, 1, 1, 1, 1, *plain], "5x5": [channels, channels, 5, 5, 1, 1, 1, *plain],
+            "stride": [channels, channels, 3, 3, 2, 2, 1, *plain], "groups": [channels, 1, 3, 3, 1, 1, channels, *plain],
         }  # fmt: skip
         between = convolutions[0][:1] == convolutions[1][1:2] != [channels]
-        kind = next((name for name, c in kinds.items() if c == same), "channels_between" if between else "other")
-        said = f"weights (out, in, height, width), stride and groups are {convolutions}"
+        kind = "channels_between" if between else "other"
+        kind = "padding_mode" if any(c[-1:] != ["zeros"] for c in convolutions) else kind
+        kind = next((name for name, c in kinds.items() if c == same), kind)
+        said = f"weights (out, in, height, width), stride, groups, dilation and padding mode are {convolutions}"
         raise expect.Failure(
             f"convolution:{kind}",
             f"both convolutions should be 3x3 from {channels} to {channels} channels, but their {said}",

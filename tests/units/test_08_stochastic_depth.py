@@ -270,7 +270,7 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     ),
     "in place": (_changed(_BLOCK, _FULL, "out = self.drop(out)\n        x += out\n        return x"), ""),
     "a shortcut that is dropped": (_changed(_BLOCK, _FULL, "return self.drop(x) + out"), "IdentityDropped"),
-    "p left out": (_changed(_BLOCK, "DropPath(p)", "DropPath(p) if False else DropPath(0.0)"), ""),
+    "p left out": (_changed(_BLOCK, "DropPath(p)", "DropPath(p) if False else DropPath(0.0)"), "NeverDrops"),
     "no identity": (_changed(_BLOCK, _FULL, "return self.drop(out)"), "IdentityMissing"),
     "gelu": (("ResidualBlock", _BLOCK.replace("torch.relu", "torch.nn.functional.gelu")), ""),
 }  # fmt: skip

@@ -553,12 +553,12 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
 # another number of blocks; those of "survivors only" are not, for among 64 examples chance evens out. Stray strokes far
 # to the right are other programs on your machine.
 #
-# **What we measured.** On our machine (one thread, other programs running) the median step took 158 ms without stochastic
-# depth, 161 ms with yours, 138 ms with one coin and 151 ms with the survivors only. In another run, with slightly wider
-# blocks, it was 100, 103, 82 and 92 %. **Coins for each example save nothing**, they cost a little. One coin saves the
-# most, but not the 27 % that expected depth promises, since loss, first and last layer and the optimizer run as before, and
-# our wrapper has to subtract x again. Computing survivors only saves less, because picking and putting back cost time
-# too. The mean with one coin was 129 ± 18 ms: the spread is not noise, it is the depth.
+# **What we measured.** We ran the cell three times (one thread, other programs running). Of the time without stochastic depth,
+# yours took 103, 102 and 110 %, one coin 82, 88 and 85 %, the survivors only 92, 96 and 102 %. **Coins for each example save
+# nothing**, they cost a little. One coin saves, but not the 27 % that the expected depth promises: loss, first and last
+# layer and the optimizer run as before, and our wrapper has to subtract x again. Computing the survivors only saves little
+# or nothing here, because picking and putting back take time too. Most of the spread with one coin is not noise: it is the
+# depth.
 #
 # ## 8 · Does it help?
 #

@@ -250,7 +250,7 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "kept with p": (_changed(_PATH, ">= self.p", "< self.p"), "KeepAndDropSwappedButForZero"),
     "not divided": (_changed(_PATH, "x * keep / (1 - self.p)", "x * keep"), "NoRescaling"),
     "a type error": (_changed(_PATH, "raise ValueError", "raise TypeError"), ""),
-    "images": (_changed(_PATH, "(x.size(0),) + (1,) * (x.ndim - 1)", "(x.shape[0], 1, 1, 1)"), "ImagesOnly"),
+    "images": (_changed(_PATH, "(x.size(0),) + (1,) * (x.ndim - 1)", "(x.shape[0], 1, 1, 1)"), ""),
     "mean": (_changed(_PATH, "/ (1 - self.p)", "/ keep.mean().clamp(min=1e-6)"), "RescaledByTheObservedShare"),
     "dropped with the sum": (_changed(_BLOCK, _FULL, "return self.drop(out + x)"), "SumDropped"),
     "relu at the end": (_changed(_BLOCK, _FULL, "return torch.relu(x + self.drop(out))"), "ReluAfterTheSum"),

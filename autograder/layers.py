@@ -7,7 +7,8 @@ their calls to a plan and return what then expects something of the answers, so 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -212,3 +213,18 @@ def kept_terms(y: Tensor, signs: Tensor, p: float) -> tuple[Tensor, float]:
 def varying_axes(kept: Tensor, letters: str) -> str:
     """Return the letters of the axes along which a table of decisions is not the same everywhere, in the order of the axes."""
     return "".join(letter for d, letter in enumerate(letters) if bool((kept != kept.narrow(d, 0, 1)).any()))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread, and put their number back afterwards; serves as a decorator of checks, too.
+
+    For tensors as small as those of checks others are no help, and where another program keeps a core busy each operation waits
+    for them: a check of 10 ms was seen to take seconds in a notebook. At grading there is one thread anyway.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -428,3 +428,48 @@ def combination_explorer(
         [technique in first for technique in techniques],
         lambda w: [w.Checkbox(value=t in first, description=t, indent=False) for t in techniques],
     )
+
+
+def depth_explorer(
+    rules: Mapping[str, Callable[[float, int], Sequence[float]]],
+    distribution: Callable[[list[float]], Sequence[float]],
+    max_rate: float = 0.5,
+    depth: int = 12,
+) -> None:
+    """Explore stochastic depth: sliders for the highest rate and the number of blocks, and a choice of the rule.
+
+    Args:
+        rules: {name: of the highest rate and the depth, returns the drop rate of each block}.
+        distribution: of the drop rates, returns the chance of each depth, from 0 to the number of blocks.
+        max_rate: the first rate.
+        depth: the first number of blocks.
+    """
+
+    def draw(rate: float, blocks: int, rule: str) -> Drawing:
+        rates = list(rules[rule](rate, blocks))
+        chances = list(distribution(rates))
+        expected = sum(1 - p for p in rates)
+        deviation = sum(p * (1 - p) for p in rates) ** 0.5
+        figure, [[left, right]] = plots.grid(1, 2, 9.2, 3.4)
+        left.bar(range(1, blocks + 1), [1 - p for p in rates], color=plots.COLOURS[0])
+        left.set(xlabel="block", ylabel="probability of running", ylim=(0, 1.02))
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        right.bar(range(blocks + 1), chances, color=plots.COLOURS[5])
+        right.axvline(expected, color=plots.COLOURS[1], linestyle="--", label=f"expected depth {expected:.2f}")
+        right.set(xlabel="depth that runs (blocks)", ylabel="probability", xlim=(-0.6, blocks + 0.6))
+        right.xaxis.set_major_locator(MaxNLocator(integer=True))
+        right.legend(frameon=False)
+        said = f"expected depth {expected:.2f} of {blocks}, standard deviation {deviation:.2f}"
+        figure.suptitle(f"rates {rule}, up to {rate:.2f}: {said}", fontsize=10)
+        return figure, f"Probability that each block runs, and of each depth; rates {rule}, up to {rate:.2f}: {said}."
+
+    first = next(iter(rules))
+    _explore(
+        draw,
+        (max_rate, depth, first),
+        lambda w: [
+            w.FloatSlider(value=max_rate, min=0, max=1, step=0.05, description="max_rate", continuous_update=False),
+            w.IntSlider(value=depth, min=1, max=60, description="blocks", continuous_update=False),
+            w.Dropdown(options=list(rules), value=first, description="rates"),
+        ],
+    )

@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= demo
 PEERS  := .bench
 SIZE   ?= 10000
+JOBS   ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -34,11 +35,11 @@ lint: $(VENV)/.ready-dev  ## ruff, mypy, notebooks in step with their sources
 	$(BIN)/autograder build --check
 
 nbval: $(VENV)/.ready-dev  ## run every notebook: solutions compared, unsolved ones run through
-	$(BIN)/python -m pytest --nbval --nbval-current-env solutions
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --nbval --nbval-current-env solutions
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --nbval-lax --nbval-current-env notebooks
 
 pytest: $(VENV)/.ready-dev  ## the tests of the engine and the course
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests
 
 bench: $(VENV)/.ready-dev $(PEERS)/nbgrader/.ready $(PEERS)/otter/.ready  ## measure speed and memory beside nbgrader and Otter (SIZE=10000)
 	$(BIN)/python -m tests.benchmarks --size $(SIZE) --environments $(PEERS)

@@ -258,16 +258,16 @@ def network(
     place: str, p: float = RATE, widths: tuple[int, ...] = (16, 32, 64)
 ) -> nn.Sequential:
     """A CNN with batch norm, and dropout at one of the places."""
-    layers: list[nn.Module] = []
+    parts: list[nn.Module] = []
     for before, after in pairwise((1, *widths)):
-        layers.append(nn.Conv2d(before, after, 3, stride=2, padding=1))
+        parts.append(nn.Conv2d(before, after, 3, stride=2, padding=1))
         if place == "before each":
-            layers.append(nn.Dropout(p))
-        layers += [nn.BatchNorm2d(after), nn.ReLU()]
+            parts.append(nn.Dropout(p))
+        parts += [nn.BatchNorm2d(after), nn.ReLU()]
         if place == "after each" or (place == "after the last" and after == widths[-1]):
-            layers.append(nn.Dropout(p))
+            parts.append(nn.Dropout(p))
     return nn.Sequential(
-        *layers, nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(9 * widths[-1], 10)
+        *parts, nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(9 * widths[-1], 10)
     )
 
 

@@ -12,12 +12,29 @@ import nbformat
 import pytest
 
 from autograder import build
-from autograder.course import Course
+from autograder.course import Course, Unit
 from autograder.judge import open_sandbox
 from autograder.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is made of Linux namespaces")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests are shared out among processes, keep those together that make use of the same judged answers.
+
+    Tests of a unit's bank go to one process, which judges each answer once; of other tests, those of a module.
+    """
+    for item in items:
+        group = item.nodeid.split("::")[0]
+        callspec = getattr(item, "callspec", None)
+        unit = callspec.params.get("unit") if callspec else None
+        if isinstance(unit, Unit) and group in ("tests/test_bank.py", "tests/test_course.py"):
+            group = unit.stem
+        elif (item.path.parent.name, item.path.stem[:5]) == ("units", "test_"):
+            group = item.path.stem[5:]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

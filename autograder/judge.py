@@ -18,6 +18,7 @@ from autograder.mistakes import diagnose
 from autograder.report import CheckReport, Diagnosis, ExerciseReport, Report, State, WrittenReport, standing
 from autograder.sandbox import Sandbox
 from autograder.sandbox.launch import StudentProcess, out_of_time
+from autograder.sandbox.stand_ins import is_module
 from autograder.student import Student, StudentError, StudentGone
 from autograder.submission import Answer, Found, Program, Submission, Unreadable, align, identify, read_notebook
 
@@ -297,7 +298,7 @@ class _Examination:
     def _stand_in(self, student: Student, name: str) -> bool:
         """Replace an exercise by a right version; False, and never again, if the learner's code prevents it."""
         try:
-            student.replace(name)
+            student.replace(name, is_module(getattr(self.unit.reference, name)))
         except (StudentError, StudentGone):
             self.replaced = ()
             return False

@@ -24,11 +24,10 @@ import numpy
 import torch
 from torch.overrides import TorchFunctionMode
 
+from autograder import asking
 from autograder.wire import Reference
 
 Message = dict[str, Any]
-StandIn = Callable[[str, list[Any], dict[str, Any]], Any]
-"""Asks the judge for the value of `name(*args, **kwargs)`: see `ProbeServer.replace`."""
 
 TEXT_LIMIT = 2000
 _DEPTH_LIMIT = 20
@@ -41,19 +40,19 @@ class ProbeServer:
 
     Args:
         namespace: the globals in which cells run and exercises are looked up.
-        stand_in: carries a call to the judge when a name has been replaced by a stand-in.
+        ask: carries the questions of stand-ins to the judge.
         overlay: objects found before the namespace's own, by name.
     """
 
     def __init__(
         self,
         namespace: MutableMapping[str, Any],
-        stand_in: StandIn | None = None,
+        ask: asking.Ask | None = None,
         overlay: Mapping[str, Any] | None = None,
     ) -> None:
         self._namespace = namespace
         self._overlay = dict(overlay or {})
-        self._stand_in = stand_in
+        self._ask = ask
         self._objects: dict[int, Any] = {}
         self._watched: frozenset[str] = frozenset()
         self._reserve: mmap.mmap | None = None
@@ -117,17 +116,12 @@ class ProbeServer:
         numpy.random.seed(seed % 2**32)
         seed_torch(seed)
 
-    def _do_replace(self, name: str) -> None:
-        """Make `name` a function that asks the judge for its value, so that no reference ever lies in this process."""
-        ask = self._stand_in
-        if ask is None:
+    def _do_replace(self, name: str, module: bool = False) -> None:
+        """Make `name` a function, or a class of layers, that asks the judge: no reference ever lies in this process."""
+        if self._ask is None:
             raise RuntimeError("there is no judge to ask here")
-
-        def stand_in(*args: Any, **kwargs: Any) -> Any:
-            return ask(name, [_outgoing(a) for a in args], {k: _outgoing(v) for k, v in kwargs.items()})
-
-        stand_in.__name__ = name
-        self._namespace[name] = stand_in
+        make = asking.layer if module else asking.function
+        self._namespace[name] = make(name, self._ask, _outgoing)
 
     def _do_get(self, name: str) -> Any:
         if name in self._overlay:

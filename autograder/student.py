@@ -191,10 +191,10 @@ class Student:
             self._fixtures[declared] = made
         return self._fixtures[declared]
 
-    def replace(self, name: str) -> None:
-        """Let the judge answer calls of `name` from now on (the transport must know how)."""
+    def replace(self, name: str, module: bool = False) -> None:
+        """Let the judge answer calls of `name`, or of layers made of it, from now on (the transport must know how)."""
         self._found.clear()
-        self._request({"op": "replace", "name": name})
+        self._request({"op": "replace", "name": name, "module": module})
 
     def forget(self) -> None:
         """Drop every object held for this handle but fixtures and those found by name; other Remotes made so far are void."""

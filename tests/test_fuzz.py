@@ -233,6 +233,8 @@ VALUES: tuple[Any, ...] = (
     {"value": {"parameters": {"w": torch.ones(2, requires_grad=True)}, "buffers": {}, "training": {"": True}}},
     {"value": [torch.float32, torch.tensor(True), torch.empty(0, 3), torch.ones(2, 2, dtype=torch.bfloat16)]},
     {"ask": "double", "args": [torch.ones(2), 0.5], "kwargs": {"p": 1}},
+    {"ask": "double", "args": [torch.ones(2)], "kwargs": {}, "made": 0, "training": True},
+    {"ask": "double", "gradient": 1, "cotangent": torch.ones(2)},
 )  # fmt: skip
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 2**63 - 1, 2**64 - 1, -(2**63), 1.5, float("nan"), "", "x" * 3000, b"bytes", [], {}, [[]] * 50, {"a": 1},

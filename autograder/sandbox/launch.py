@@ -19,7 +19,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,13 @@ from autograder import wire
 from autograder.probes import Message
 from autograder.sandbox import seccomp, warm
 from autograder.sandbox.limits import Limits
+from autograder.sandbox.stand_ins import NotOffered, Right, StandIns
 from autograder.student import StudentGone
 
 _START_S = 120
 """How long the warm process may take to import what the course needs, on a slow disk."""
 _CONTROL_S = 30
 _GRACE_S = 1.0
-
-StandIns = dict[str, Callable[..., Any]]
 
 
 class SandboxUnavailable(Exception):
@@ -316,7 +315,8 @@ class StudentProcess:
         self._asked = 0
         self.answer_s = sandbox.limits.answer_s
         self.ends_at = math.inf
-        self.stand_ins: StandIns = {}
+        self.stand_ins: Right = {}
+        self._stand_ins = StandIns()
 
     def request(self, message: Message) -> Message:
         """Send one message and return its answer.
@@ -382,15 +382,15 @@ class StudentProcess:
         self._gone = self._gone or StudentGone("closed", "the process was ended")
 
     def _stand_in(self, asked: dict[str, Any]) -> list[wire.Buffer]:
-        """Answer a call of a replaced name with the reference, or with the exception it raised."""
+        """Answer a stand-in with what the reference says, or with the exception that it raised."""
         self._asked += 1
-        name, args, kwargs = asked.get("ask"), asked.get("args"), asked.get("kwargs")
-        function = self.stand_ins.get(name) if type(name) is str else None
-        if function is None or type(args) is not list or type(kwargs) is not dict or self._asked > self.MAX_ASKED:
-            raise StudentGone("protocol", "the code asked the judge for something it does not offer")
         try:
+            if self._asked > self.MAX_ASKED:
+                raise NotOffered
             with _memory_limited(self.MAX_ASKED_MEMORY), _other_coins(self._asked):
-                return wire.encode_parts({"value": function(*args, **kwargs)})
+                return wire.encode_parts(self._stand_ins.answer(self.stand_ins, asked))
+        except NotOffered:
+            raise StudentGone("protocol", "the code asked the judge for something it does not offer") from None
         # Whatever the reference says of a learner's arguments is for the learner.
         except Exception as error:
             return wire.encode_parts({"raise": type(error).__name__, "message": str(error)[:500]})

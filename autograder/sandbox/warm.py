@@ -192,15 +192,15 @@ def _limit(limits: Limits, baseline: int) -> None:
 def _serve(channel: Channel) -> None:
     """Answer probes until the judge hangs up."""
 
-    def ask_judge(name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        channel.send({"ask": name, "args": args, "kwargs": kwargs})
+    def ask_judge(name: str, **question: Any) -> Any:
+        channel.send({"ask": name, **question})
         reply = channel.receive()
         if "raise" in reply:
             import builtins
 
             kind = getattr(builtins, reply["raise"], ValueError)
             raise kind(reply["message"])
-        return reply["value"]
+        return reply
 
     server = ProbeServer(new_namespace(), ask_judge)
     while True:

@@ -6,8 +6,8 @@ written beside the sizes. The arithmetic there also says why a mistake gets past
 unless said otherwise. `tests/units/test_02_dropout.py` holds the checks to this.
 
 `dropout` and `Dropout` are asked the same questions, by the functions at the end. `Dropout` may build on `dropout`, for which
-a right version stands in at grading if it is faulty. Only values come back from a stand-in, no gradient: see
-`_gradient_is_masked` for how `Dropout`'s gradient is judged all the same.
+a right version stands in at grading if it is faulty. In the notebook none does: see `_gradient_is_masked` for how
+`Dropout`'s gradient is judged where `dropout` passes none on.
 
 `mc_dropout_predict` gets networks whose output for an example is one of two vectors, a if the only unit of their hidden layer
 is dropped and b if it is kept. So the mean over T samples is a + k/T (b - a) for a whole number k, and the standard deviation
@@ -903,8 +903,8 @@ def around_dropout(layer: Any, x: torch.Tensor, cotangent: torch.Tensor) -> dict
 def _gradient_is_masked(student: Any, layer: Remote, x: Tensor, g: Tensor) -> None:
     """Expect the gradient of an element-wise product, of what the layer does itself.
 
-    A layer that leaves the arithmetic to `dropout` passes on what `dropout` does. Where that passes no gradient (it is faulty,
-    or a right version stands in for it, of which only values come back), the layer is tried around a function that does.
+    A layer that leaves the arithmetic to `dropout` passes on what `dropout` does. Where that passes no gradient, the layer
+    is tried around a function that does.
     """
     try:
         expect.masked_gradient(student.observe(layer, x.clone().requires_grad_(), cotangent=g), x, g)

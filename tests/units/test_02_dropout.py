@@ -380,7 +380,7 @@ FAULTY = {
 @linux
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_right_layer_on_a_faulty_function_loses_nothing(fault: str, sandbox: Sandbox) -> None:
-    """A right `dropout` stands in for the faulty one, also for the gradient, of which a stand-in has none."""
+    """A right `dropout` stands in for the faulty one, also for the gradient."""
     notebook = json.loads(UNIT.solution_path.read_text())
     old, new = FAULTY[fault]
     for cell in notebook["cells"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,9 @@ from autograder.checks import Status, load_module
 from autograder.course import Course
 from autograder.draw import PUBLIC_SEED, Draw
 from autograder.expect import Failure
+from autograder.judge import grade
 from autograder.mistakes import diagnose
+from autograder.sandbox import Sandbox
 from autograder.statistics import (
     FALSE_ALARM,
     binomial_interval,
@@ -30,6 +33,7 @@ from autograder.statistics import (
     miss_probability,
     smallest_bias_caught,
 )
+from tests.conftest import linux
 from tests.test_bank import known, reference, results_of, seen
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -423,3 +427,22 @@ def test_defining_properties_weigh_most() -> None:
         assert sum(c.points for c in each if c.graded_only) <= total / 8, exercise
         first = max(each, key=lambda c: c.points)
         assert first.points >= total / 4, exercise
+
+
+@linux
+def test_a_right_layer_on_a_faulty_function_loses_nothing(sandbox: Sandbox) -> None:
+    """A right `drop_connect_linear` stands in for the faulty one, also for the gradients of weights and input."""
+    notebook = json.loads(COURSE.unit(STEM).solution_path.read_text())
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if "def drop_connect_linear" in source:
+            start = source.index("    ### BEGIN SOLUTION")
+            cell["source"] = source[:start] + "    return functional.linear(x, weight[0] * weight_mask.mean(0), bias)\n"
+        if "class DropConnectLinear" in source:
+            cell["source"] = _LINEAR
+    report = grade(json.dumps(notebook).encode(), "faulty", COURSE, sandbox, "stand-in")
+    found = {e.name: e for e in report.exercises}
+    assert found["drop_connect_linear"].points < found["drop_connect_linear"].max_points
+    layer = found["DropConnectLinear"]
+    assert layer.points == layer.max_points, [c for c in layer.checks if not c.points]
+    assert layer.stand_ins == ["drop_connect_linear"]

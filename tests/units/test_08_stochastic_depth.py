@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,8 @@ from torchvision.ops import StochasticDepth
 from autograder import layers, source
 from autograder.checks import Status, load_module, run_checks
 from autograder.draw import Draw
+from autograder.judge import grade
+from autograder.sandbox import Sandbox
 from autograder.statistics import (
     FALSE_ALARM,
     binomial_interval,
@@ -26,7 +29,7 @@ from autograder.statistics import (
     smallest_bias_caught,
 )
 from autograder.student import local_student
-from tests.conftest import ROOT
+from tests.conftest import ROOT, linux
 from tests.test_bank import COURSE, SEEDS, expect_diagnosis, outcomes, reference, results_of
 
 STEM = "08_stochastic_depth"
@@ -361,3 +364,29 @@ def test_the_explorer_redraws(monkeypatch: pytest.MonkeyPatch) -> None:
     rule.value = "equal"
     assert len({update.data for update in updates}) == 3
     assert "expected depth" in shown[-1].alt
+
+
+FAULTY = {
+    "one coin for the batch": ("len(x)", "1"),
+    "ignores training": ("self.training", "True"),
+    "cuts the gradient": ("return x", "return x.detach()"),
+}
+
+
+@linux
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_right_block_on_a_faulty_drop_path_loses_nothing(fault: str, sandbox: Sandbox) -> None:
+    """A right `DropPath`, a layer, stands in for the faulty one: its modes and gradients too."""
+    notebook = json.loads(UNIT.solution_path.read_text())
+    old, new = FAULTY[fault]
+    for cell in notebook["cells"]:
+        cell_source = "".join(cell["source"])
+        if "class DropPath" in cell_source:
+            assert old in cell_source
+            cell["source"] = cell_source.replace(old, new)
+    report = grade(json.dumps(notebook).encode(), "faulty", COURSE, sandbox, "stand-in")
+    rates, path, block = report.exercises
+    assert rates.points == rates.max_points
+    assert path.points < path.max_points
+    assert block.points == block.max_points, [c for c in block.checks if not c.points]
+    assert block.stand_ins == ["DropPath"]

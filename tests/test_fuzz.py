@@ -29,7 +29,7 @@ from autograder.judge import grade
 from autograder.probes import Message, ProbeServer, random_state_kept
 from autograder.report import Report, State
 from autograder.sandbox import Limits, Sandbox, StudentProcess
-from autograder.student import Student, StudentGone
+from autograder.student import LocalTransport, Student, StudentGone
 from autograder.submission import Unreadable, align, identify, read_notebook
 from tests.conftest import linux
 
@@ -383,16 +383,16 @@ def test_every_malformed_message_on_the_channel_is_an_answer_or_the_end() -> Non
     assert {"answer", "protocol", "exit"} <= set(ends), set(ends)
 
 
-class _Meddled:
+class _Meddled(LocalTransport):
     """A transport to the small course's right answers, in process, that changes some of what comes back."""
 
     def __init__(self, namespace: dict[str, Any], seed: int) -> None:
-        self._server = ProbeServer(namespace)
+        super().__init__(ProbeServer(namespace))
         self._chance = random.Random(seed)
         self.changed = 0
 
     def request(self, message: Message) -> Message:
-        answer = self._server.answer(wire.decode(wire.encode(message)))
+        answer = self.server.answer(wire.decode(wire.encode(message)))
         frame = wire.encode(answer)
         if self._chance.random() < 0.3:
             self.changed += 1

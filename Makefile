@@ -10,7 +10,7 @@ JOBS   ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab build lint nbval pytest bench clean
+.PHONY: help demo test lab build lint nbval pytest bench results clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ pytest: $(VENV)/.ready-dev  ## the tests of the engine and the course
 
 bench: $(VENV)/.ready-dev $(PEERS)/nbgrader/.ready $(PEERS)/otter/.ready  ## measure speed and memory beside nbgrader and Otter (SIZE=10000)
 	$(BIN)/python -m tests.benchmarks --size $(SIZE) --environments $(PEERS)
+
+results: $(VENV)/.ready  ## train every technique on DATA (what is not stored yet), write the README's results
+	$(BIN)/python -m solutions.results $(if $(DATA),--data $(DATA))
 
 clean:  ## remove the virtual environments and the demo's results
 	rm -rf $(VENV) $(PEERS) $(DEMO)

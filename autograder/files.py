@@ -26,3 +26,16 @@ def sweep(folder: Path) -> None:
         pid = part.name.removesuffix(_PART).rpartition(".")[2]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             part.unlink(missing_ok=True)
+
+
+def replace_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two markers, each on a line of its own.
+
+    Raises:
+        ValueError: the file does not have the two markers.
+    """
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end):
+        raise ValueError(f"{path} has no place for the table: it needs the lines {begin} and {end}")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

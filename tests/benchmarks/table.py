@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from autograder.files import replace_between
 from tests.benchmarks.submissions import LOOPS
 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
@@ -20,12 +21,7 @@ def write(results: Results, readme: Path) -> None:
     Raises:
         ValueError: the file does not have the two markers.
     """
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{readme} has no place for the table: it needs the lines {BEGIN} and {END}")
-    readme.write_text(f"{before}{BEGIN}\n{render(results)}\n{END}{after}", encoding="utf-8")
+    replace_between(readme, BEGIN, END, render(results))
 
 
 def render(results: Results) -> str:

@@ -22,6 +22,7 @@ from tests.sample_class.borrow import from_bank, solutions
 START, SPATIAL = "00_start_here", "03_spatial_dropout"
 DECAY, DROPOUT, CONNECT = "01_weight_decay", "02_dropout", "04_dropconnect"
 SMOOTHING, CALIBRATION = "05_label_smoothing", "06_calibration"
+BLOCKS, DEPTH, TOGETHER, CAPSTONE = "07_dropblock", "08_stochastic_depth", "10_interactions", "11_capstone"
 Notebook = dict[str, Any]
 
 
@@ -328,6 +329,34 @@ CLASS: tuple[Submission, ...] = (
     Submission("pierre_dubois", CALIBRATION, "certain ones fall out; never below one",
                {"reliability_bins": wrong("one_falls_out"), "expected_calibration_error": other("weights_times_gaps"),
                 "fit_temperature": wrong("never_below_one")}),
+    # Beyond the textbook.
+    Submission("amara_okafor", BLOCKS, "perfect", {"dropblock_gamma": GOOD, "DropBlock2d": GOOD}, OPINION),
+    Submission("amara_okafor", DEPTH, "perfect",
+               {"drop_path_rates": GOOD, "DropPath": GOOD, "ResidualBlock": GOOD}, OPINION),
+    Submission("amara_okafor", TOGETHER, "perfect",
+               {"variance_shift": GOOD, "recalibrate_batchnorm": GOOD, "run_ablation": GOOD}, OPINION),
+    Submission("amara_okafor", CAPSTONE, "the reference recipe", {"build_recipe": GOOD}, OPINION),
+    Submission("zoe_lindqvist", BLOCKS, "right in other ways",
+               {"dropblock_gamma": other("as_a_product_of_ratios"), "DropBlock2d": other("ByTransposedConvolution")}),
+    Submission("wei_zhang", DEPTH, "right in other ways: appending, where, the second pair defined first",
+               {"drop_path_rates": other("rates_by_appending"), "DropPath": other("ByWhere"),
+                "ResidualBlock": other("SecondFirst")}, OPINION),
+    Submission("mateo_fernandez", TOGETHER, "right in other ways: running sums, weights of 1/i, tensors",
+               {"variance_shift": other("by_running_sums"), "recalibrate_batchnorm": other("by_one_over_i"),
+                "run_ablation": other("by_tensors")}),
+    Submission("priya_raman", BLOCKS, "the valid places forgotten; seeds over the whole map",
+               {"dropblock_gamma": wrong("gamma_without_the_valid_places"), "DropBlock2d": wrong("SeedsOverTheWholeMap")},
+               OPINION),
+    Submission("yuki_tanaka", DEPTH, "rates from zero; one coin for the batch; the sum dropped with the branch",
+               {"drop_path_rates": wrong("rates_from_zero_to_max"), "DropPath": wrong("OneCoinForTheBatch"),
+                "ResidualBlock": wrong("SumDropped")}, OPINION),
+    Submission("tomasz_nowak", DEPTH, "a faulty DropPath, and a right block on top of it",
+               {"drop_path_rates": GOOD, "DropPath": wrong("OneCoinForTheBatch"), "ResidualBlock": GOOD}),
+    Submission("noah_kim", TOGETHER, "measuring changes the statistics; dropout left on; the population's deviation",
+               {"variance_shift": wrong("statistics_of_the_training_pass"), "recalibrate_batchnorm": wrong("dropout_left_on"),
+                "run_ablation": wrong("population_deviation")}, OPINION),
+    Submission("elif_yilmaz", CAPSTONE, "a softmax in the model: it breaks a rule of the notebook and is not trained",
+               {"build_recipe": wrong("softmax_in_the_model")}),
     # The other techniques: unfinished.
     Submission("ines_duarte", DROPOUT, "untouched", {"dropout": TO_DO, "Dropout": TO_DO, "mc_dropout_predict": TO_DO}),
     Submission("tunde_bakare", SMOOTHING, "half done: the targets, not the loss",

@@ -487,7 +487,9 @@ if ready(mixup, mixed_cross_entropy):
 # seeds: accuracy and plain cross-entropy (nats) on 2000 new points, and the share of the square where the network is *unsure*,
 # between 0.1 and 0.9.
 #
-# MOONS
+# **What we measured.** The accuracy is the same within its spread, 0.905 ± 0.018 without and 0.899 ± 0.023 with mixup. The loss on new
+# points fell from 1.53 ± 0.54 to 0.26 ± 0.04, and the unsure share of the square rose from 0.015 to 0.212. So
+# here mixup did not put the line in a better place, it took away the certainty with which points beside it were misjudged.
 #
 # ## 8 · Does it help?
 #
@@ -586,7 +588,23 @@ if ready(mixup, random_box, cutmix, mixed_cross_entropy):
 # nats. In the first panel mixing keeps the training loss up, on plain images too. "Best loss" is the lowest validation loss of any
 # epoch, and "too sure" the mean confidence minus the accuracy on validation images: 0 would be right on average.
 #
-# CNN
+# **What we measured.** Mixup did not change the accuracy (0.820 ± 0.007 without, 0.822 ± 0.002 with it), lowered the loss
+# at the end from 0.616 ± 0.034 to 0.541 ± 0.004, and more than halved the gap, from 0.450 to 0.199. CutMix made
+# the gap smallest, 0.132 ± 0.019, and **the accuracy worse**, 0.806 ± 0.005. Without mixing the network was too sure by
+# 0.076; with mixup it was too unsure by 0.026, with CutMix by 0.062.
+#
+# More seeds (`solutions/experiments/09_mixup_cutmix.py`, eight of them, torchvision's transforms, differences taken seed by seed):
+#
+# | minus none | accuracy | loss | gap | best loss |
+# |---|---|---|---|---|
+# | mixup, $\alpha$ = 0.2 | +0.004 ± 0.009 | −0.072 ± 0.037 | −0.153 ± 0.040 | −0.015 ± 0.019 |
+# | mixup, $\alpha$ = 1 | −0.003 ± 0.010 | −0.061 ± 0.031 | −0.241 ± 0.049 | −0.000 ± 0.019 |
+# | CutMix, $\alpha$ = 1 | −0.007 ± 0.008 | −0.027 ± 0.033 | −0.317 ± 0.044 | +0.026 ± 0.029 |
+#
+# So on 1000 images and 15 epochs neither raised the accuracy, and mixup with $\alpha = 1$ had the same loss at its best epoch as no mixing at all:
+# what it gained at the end, stopping early would have gained too. A small gap is not an aim in itself; part of it comes from a
+# training loss that is *higher*. The papers' networks are far larger and train for hundreds of epochs, which is where we would
+# expect mixing to pay; we have not measured that here.
 #
 # ## 9 · Explore
 #

@@ -32,7 +32,7 @@ def mixes_as_the_reference(student: Any, draw: Draw, reference: Any) -> None:
 def covers_as_much_as_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """Over many boxes the share of the image that is covered is the reference's, for any size and λ."""
     for _ in range(2):
-        height, width = draw.integer(300, 600), draw.integer(900, 1200)
+        height, width = draw.integer(300, 360), draw.integer(1100, 1200)
         lam = draw.uniform(0.25, 0.4)
         shares = []
         for box in (reference.random_box, expect.function(student.random_box, "random_box")):

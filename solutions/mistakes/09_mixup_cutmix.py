@@ -496,13 +496,6 @@ def centre_on_the_diagonal(height: int, width: int, lam: float) -> Any:
 
 
 @mistake("random_box")
-def corners_as_points(height: int, width: int, lam: float) -> Any:
-    """The numbers are in the order of two corners, (top, left, bottom, right). In which order are they promised?"""
-    top, bottom, left, right = _any_box(height, width, lam)
-    return top, left, bottom, right
-
-
-@mistake("random_box")
 def columns_first(height: int, width: int, lam: float) -> Any:
     """The columns come before the rows: on images that are not square the box is then out of the picture. In which order are the
     four numbers promised?

@@ -231,7 +231,7 @@ def test_defining_properties_weigh_most() -> None:
 COUNTING = {
     "dropout": 3, "Dropout": 3, "mc_dropout_predict": 1, "channel_mask": 3, "SpatialDropout2d": 3,
     "DropConnectLinear": 4, "drop_connect_inference": 3, "DropConnectConv2d": 4,
-    "DropBlock2d": 4, "DropPath": 3, "ResidualBlock": 1,
+    "DropBlock2d": 4, "DropPath": 3, "ResidualBlock": 1, "mixup": 2, "random_box": 1, "cutmix": 1,
 }  # fmt: skip
 """How many checks of an exercise test counts of coins; of others none does."""
 

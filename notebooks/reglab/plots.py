@@ -449,3 +449,29 @@ def against_baseline(
         axis.set_yticks([-place for place in range(len(names))], names if axis is axes[0] else [], fontsize=8)
         axis.set_xlabel(f"{metric}, ± {errors}", fontsize=9)
     return figure
+
+
+def probability_maps(panels: Mapping[str, Tensor], axis: Tensor, points: Mapping[str, Tensor]) -> Figure:
+    """How a classifier of the plane divides it: a map of probabilities a panel, and the examples that it was trained on.
+
+    Args:
+        panels: {title: the probability of one class (n, n)}, a row a value of y, upwards.
+        axis: the n coordinates, the same for x and y.
+        points: {name: (m, 2)}.
+    """
+    figure, [axes] = grid(1, len(panels), 3.7 * len(panels) + 0.8, 3.7)
+    ticks = axis.tolist()
+    for panel, (title, chances) in zip(axes, panels.items(), strict=True):
+        values = chances.cpu().numpy()
+        drawn = panel.pcolormesh(ticks, ticks, values, cmap=MAPS, vmin=0, vmax=1, shading="nearest", rasterized=True)
+        panel.contour(ticks, ticks, values, levels=[0.5], colors="black", linewidths=1.5)
+        for index, (name, places) in enumerate(points.items()):
+            panel.plot(
+                places[:, 0].tolist(), places[:, 1].tolist(), MARKERS[index % 7], color=("white", COLOURS[1])[index % 2],
+                markeredgecolor="black", markersize=4.5, linestyle="", label=name,
+            )  # fmt: skip
+        panel.set(title=title, xlabel="first coordinate", ylabel="second coordinate", aspect="equal")
+        panel.grid(False)
+    figure.colorbar(drawn, ax=axes, label="probability (fraction)", fraction=0.04, pad=0.01)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(points), frameon=False)
+    return figure

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -472,4 +473,49 @@ def depth_explorer(
             w.IntSlider(value=depth, min=1, max=60, description="blocks", continuous_update=False),
             w.Dropdown(options=list(rules), value=first, description="rates"),
         ],
+    )
+
+
+def mix_explorer(
+    pixels: Tensor, names: Sequence[str], box: Callable[[int, int, float], Sequence[Any]], lam: float = 0.7
+) -> None:
+    """Explore how two images are mixed: a slider for lambda, mixup beside CutMix, a button for another box.
+
+    Args:
+        pixels: two images, (2, C, H, W) in [0, 1].
+        names: their classes.
+        box: of height, width and lambda, returns (top, bottom, left, right).
+        lam: the first share of the first image.
+    """
+    height, width = pixels.shape[2:]
+
+    def draw(share: float, seed: int) -> Drawing:
+        before = np.random.get_state()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            np.random.seed(seed)
+            top, bottom, left, right = (int(edge) for edge in box(height, width, share))
+        np.random.set_state(before)
+        inside = torch.zeros(height, width, dtype=torch.bool)
+        inside[top:bottom, left:right] = True
+        kept = 1 - float(inside.double().mean())
+        shown = torch.stack(
+            [*pixels, torch.lerp(pixels[1], pixels[0], share), torch.where(inside, pixels[1], pixels[0])]
+        )
+        said = [
+            f"{way}\n{part:.2f} {names[0]}\n{1 - part:.2f} {names[1]}"
+            for way, part in (("mixup", share), ("CutMix", kept))
+        ]
+        figure = plots.images(shown, [*names, *said], columns=4)
+        figure.set_size_inches(7.2, 2.5)
+        return figure, (
+            f"{names[0]}, {names[1]}, and both mixed with lambda = {share:.2f}: blended, and with a box of the second pasted "
+            f"into the first, which keeps {kept:.2f} of its pixels."
+        )
+
+    _explore(
+        draw,
+        (lam,),
+        lambda w: [w.FloatSlider(value=lam, min=0, max=1, step=0.05, description="lambda", continuous_update=False)],
+        again="another box",
     )

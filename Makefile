@@ -7,6 +7,8 @@ DEMO   ?= demo
 PEERS  := .bench
 SIZE   ?= 10000
 JOBS   ?= 2
+# Processes side by side, each with one thread: threads that wait for one another on busy cores make torch many times slower.
+SHARED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -35,11 +37,11 @@ lint: $(VENV)/.ready-dev  ## ruff, mypy, notebooks in step with their sources
 	$(BIN)/autograder build --check
 
 nbval: $(VENV)/.ready-dev  ## run every notebook: solutions compared, unsolved ones run through
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --nbval --nbval-current-env solutions
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --nbval-lax --nbval-current-env notebooks
+	$(SHARED) --dist loadfile --nbval --nbval-current-env solutions
+	$(SHARED) --dist loadfile --nbval-lax --nbval-current-env notebooks
 
 pytest: $(VENV)/.ready-dev  ## the tests of the engine and the course
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests
+	$(SHARED) --dist loadgroup tests
 
 bench: $(VENV)/.ready-dev $(PEERS)/nbgrader/.ready $(PEERS)/otter/.ready  ## measure speed and memory beside nbgrader and Otter (SIZE=10000)
 	$(BIN)/python -m tests.benchmarks --size $(SIZE) --environments $(PEERS)

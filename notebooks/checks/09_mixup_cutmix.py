@@ -201,7 +201,7 @@ def has_sides_of_the_square_root(student: Any, draw: Draw) -> None:
 
 @check("random_box", points=3)
 def has_its_centre_anywhere(student: Any, draw: Draw) -> None:
-    """The centre is uniform over the whole image, so a box of half the height is cut off at the top in a quarter of all calls."""
+    """The centre is uniform over the whole image: a box of half the height is cut off at the top in a quarter of calls."""
     height, width = draw.integer(3000, 3600), draw.integer(1200, 1600)
     boxes = _boxes(student, height, width, 0.75, CALLS)
     top, bottom, left, right = boxes.unbind(1)
@@ -209,7 +209,9 @@ def has_its_centre_anywhere(student: Any, draw: Draw) -> None:
     seen = [_centres(top, bottom, height, 0.5), _centres(left, right, width, 0.5)]
     if seen != ["", ""]:
         code = seen[0] or seen[1]
-        raise expect.Failure(f"centre:{code}", "the centre should be uniform over the image, and the box cut off at its edge")
+        raise expect.Failure(
+            f"centre:{code}", "the centre should be uniform over the image, and the box cut off at its edge"
+        )
     above, before = (top + bottom) / height, (left + right) / width
     same = int(((above < 1) == (before < 1)).sum())
     expect.that(
@@ -306,14 +308,14 @@ def tells_the_share_that_was_kept(student: Any, draw: Draw) -> None:
 @check("cutmix", points=2)
 def draws_the_partners_and_the_box_afresh(student: Any, draw: Draw) -> None:
     """Every call draws another order of the batch, all orders alike likely, and another box."""
-    lams, orders, areas = _drawn(student, draw, student.cutmix, "cutmix", 1.0)
+    _, orders, areas = _drawn(student, draw, student.cutmix, "cutmix", 1.0)
     _orders(orders)
     expect.that(len(areas.unique()) > 3, "box:repeated", "every call should draw a box of its own, but sizes repeat")
 
 
 @check("cutmix", points=2)
 def sizes_the_box_by_alpha(student: Any, draw: Draw) -> None:
-    """With a large α about half of the image is pasted, at most; with a small α nearly nothing, or nearly all."""
+    """With a large α about half of the image is pasted; with a small α nearly nothing, or nearly all."""
     # Beta(40, 40): λ is below 0.85 but once in 1e11, and a box of 0.15 has a quarter of that left in a corner. With
     # sides two pixels short, (0.38 * 24 - 2)^2 / 4 = 12.7 of 576 pixels, so that a share of 0.02 is pasted in every call.
     areas = _shares(student, draw, 40.0)
@@ -327,7 +329,9 @@ def sizes_the_box_by_alpha(student: Any, draw: Draw) -> None:
         few >= binomial_interval(len(areas), 0.254, SHARE).low,
         most >= binomial_interval(len(areas), 0.055, SHARE).low,
     )
-    small = {(True, True): "", (False, True): "never_nothing", (True, False): "never_all", (False, False): "neither"}[enough]
+    small = {(True, True): "", (False, True): "never_nothing", (True, False): "never_all", (False, False): "neither"}[
+        enough
+    ]
     if large or small:
         raise expect.Failure(
             f"alpha:{large or 'right'}_{small or 'right'}",
@@ -468,7 +472,9 @@ def _answer(value: Any, x: Tensor, target: Tensor, what: str) -> Mixed:
     if not isinstance(value, (tuple, list)):
         said = f"{what} should return (x, target_a, target_b, lam), got {expect._describe(value)}"
         raise expect.Failure(f"answer_{expect._type_code(value)}", said)
-    expect.that(len(value) == 4, f"answer:{len(value)}", f"{what} should return four things, but there are {len(value)}")
+    expect.that(
+        len(value) == 4, f"answer:{len(value)}", f"{what} should return four things, but there are {len(value)}"
+    )
     images, first, second, lam = value
     mixed = _named("images", lambda: expect.tensor(images, "the first thing returned", shape=x.shape))
     a = _named("target_a", lambda: expect.tensor(first, "target_a", shape=target.shape))
@@ -499,7 +505,9 @@ def _nothing_at_0(target_function: Any, x: Tensor, target: Tensor, what: str) ->
         mixed = _answer(expect.call(target_function, x, target, alpha, what=what), x, target, what)
         expect.close(mixed.lam, 1.0, "with α = 0, λ", "alpha0:lam", candidates={"zero": 0.0, "half": 0.5})
         expect.that(
-            bool((mixed.x == x).all()), "alpha0:changed", "with α = 0 the images should stay as they are, but they change"
+            bool((mixed.x == x).all()),
+            "alpha0:changed",
+            "with α = 0 the images should stay as they are, but they change",
         )
 
 
@@ -602,7 +610,9 @@ def _drawn(
     labels = expect.tensor(seen.get("target_b"), "target_b", shape=(CALLS, 5))
     shares = expect.tensor(seen.get("share"), "what differs", shape=(CALLS,))
     order = (labels[:, :, None] == target).to(torch.uint8)
-    expect.that(bool((order.sum(2) == 1).all()), "target_b:repeated", "target_b should hold each label of the batch once")
+    expect.that(
+        bool((order.sum(2) == 1).all()), "target_b:repeated", "target_b should hold each label of the batch once"
+    )
     return lams, order.argmax(2), shares
 
 
@@ -637,7 +647,9 @@ def _orders(orders: Tensor) -> None:
     if len(orders.unique(dim=0)) == 1:
         still = bool((orders[0] == torch.arange(5)).all())
         code = "identity" if still else "repeated"
-        raise expect.Failure(f"order:{code}", "every call should draw a random order of the batch, but it is always the same")
+        raise expect.Failure(
+            f"order:{code}", "every call should draw a random order of the batch, but it is always the same"
+        )
     for position in (0, 3):
         itself = int((orders[:, position] == position).sum())
         if not expect._compatible(itself, CALLS, 0.2, SHARE):
@@ -647,7 +659,9 @@ def _orders(orders: Tensor) -> None:
             )
     after = int(((orders[:, 1] - orders[:, 0]) % 5 == 1).sum())
     expect.that(
-        expect._compatible(after, CALLS, 0.25, SHARE), "order:rolled", "all orders should be alike likely, not shifts alone"
+        expect._compatible(after, CALLS, 0.25, SHARE),
+        "order:rolled",
+        "all orders should be alike likely, not shifts alone",
     )
 
 
@@ -677,7 +691,9 @@ def _box(value: Any) -> None:
 def _boxes(student: Any, height: int, width: int, lam: float, times: int) -> Tensor:
     function = expect.function(student.random_box, "random_box")
     _box(function(height, width, lam))
-    return expect.tensor(student.fixture(boxed_often)(function, height, width, lam, times), "the boxes", shape=(times, 4))
+    return expect.tensor(
+        student.fixture(boxed_often)(function, height, width, lam, times), "the boxes", shape=(times, 4)
+    )
 
 
 def _in_the_image(boxes: Tensor, height: int, width: int, family: str = "range") -> None:
@@ -760,7 +776,9 @@ def _is_pasted(answers: Sequence[Mixed], x: Tensor) -> None:
             "per_example": "each example has a box of its own, but λ is one number for all",
             "blank": "the box holds no image's pixels",
         }
-        raise expect.Failure(f"pasted:{found}", said.get(found, "inside one box should be the partner's pixels, outside its own"))
+        raise expect.Failure(
+            f"pasted:{found}", said.get(found, "inside one box should be the partner's pixels, outside its own")
+        )
     changed = any(bool((m.x != x).any()) for m in answers)
     expect.that(changed, "pasted:nothing", "nothing was pasted in 24 calls")
 
@@ -775,7 +793,13 @@ def _pasting(m: Mixed, x: Tensor) -> str:
         if not bool(anyone.all()):
             # Turned, or moved, it may still be a pixel of the batch.
             values = torch.isin(out, x)
-            return "elsewhere" if bool(values.all()) else "blank" if bool((out[~anyone] == out[~anyone][0]).all()) else "mixed"
+            return (
+                "elsewhere"
+                if bool(values.all())
+                else "blank"
+                if bool((out[~anyone] == out[~anyone][0]).all())
+                else "mixed"
+            )
         mask = (~own).any(1).any(0)
         copy = x.clone()
         for i in range(len(x)):
@@ -849,4 +873,6 @@ def _is_loss(value: Any, logits: Tensor, a: Tensor, b: Tensor, lam: float, code:
         "hard": _entropy(logits, a if lam > 0.5 else b), "squared": float((p - soft).square().mean()),
         "larger": max(lam, 1 - lam) * first + min(lam, 1 - lam) * second,
     }  # fmt: skip
-    expect.close(number, right, "the loss", code, 1e-5, slack, {n: v for n, v in wrong.items() if abs(v - right) > 1e-4})
+    expect.close(
+        number, right, "the loss", code, 1e-5, slack, {n: v for n, v in wrong.items() if abs(v - right) > 1e-4}
+    )

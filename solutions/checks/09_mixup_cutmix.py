@@ -51,7 +51,9 @@ def covers_as_much_as_the_reference(student: Any, draw: Draw, reference: Any) ->
         # Areas are in [0, 0.7], with a standard deviation of 0.12 or less: that of the difference of two means of 256 is
         # 0.011, and 0.08 is 7 of them.
         expect.that(
-            abs(shares[0] - shares[1]) < 0.08, "area", "on average the boxes are larger or smaller"
+            abs(shares[0] - shares[1]) < 0.08,
+            "area",
+            "on average the boxes are larger or smaller",
         )
 
 

@@ -28,7 +28,9 @@ def _half_sides(height: int, width: int, lam: float) -> tuple[int, int]:
     return int(height * root) // 2, int(width * root) // 2
 
 
-def _around(height: int, width: int, half_height: int, half_width: int) -> tuple[int, int, int, int]:
+def _around(
+    height: int, width: int, half_height: int, half_width: int
+) -> tuple[int, int, int, int]:
     row, column = random.randrange(height), random.randrange(width)
     return (
         max(row - half_height, 0),
@@ -63,7 +65,12 @@ def two_orders(x: Tensor, target: Tensor, alpha: float) -> Any:
     not in it. How many random orders does a batch need, and who has to know it?
     """
     lam = _lam(alpha)
-    return lam * x + (1 - lam) * x[torch.randperm(len(x))], target, target[torch.randperm(len(x))], lam
+    return (
+        lam * x + (1 - lam) * x[torch.randperm(len(x))],
+        target,
+        target[torch.randperm(len(x))],
+        lam,
+    )
 
 
 @mistake("mixup")
@@ -72,7 +79,12 @@ def lambda_reversed(x: Tensor, target: Tensor, alpha: float) -> Any:
     one image with λ = 0.9: which picture would you see, and which label counts?
     """
     lam = _lam(alpha)
-    return (1 - lam) * x + lam * x[(order := torch.randperm(len(x)))] if alpha else x, target, target[order] if alpha else target, lam
+    return (
+        (1 - lam) * x + lam * x[(order := torch.randperm(len(x)))] if alpha else x,
+        target,
+        target[order] if alpha else target,
+        lam,
+    )
 
 
 @mistake("mixup")
@@ -356,7 +368,12 @@ def mixup_in_place_on_a_copy(x: Tensor, target: Tensor, alpha: float) -> Any:
         raise ValueError(f"{alpha}")
     lam = torch.tensor(_lam(alpha), dtype=torch.float64)
     order = torch.randperm(len(x))
-    return x.clone().mul_(lam).add_(x[order].mul_(1 - lam)), target, target.gather(0, order), lam
+    return (
+        x.clone().mul_(lam).add_(x[order].mul_(1 - lam)),
+        target,
+        target.gather(0, order),
+        lam,
+    )
 
 
 # -- random_box: wrong ---------------------------------------------------------------------------------------------------
@@ -431,7 +448,10 @@ def box_never_cut_off(height: int, width: int, lam: float) -> Any:
     that is uniform over the image, the corner or the centre?
     """
     half_height, half_width = _half_sides(height, width, lam)
-    top, left = random.randint(0, height - 2 * half_height), random.randint(0, width - 2 * half_width)
+    top, left = (
+        random.randint(0, height - 2 * half_height),
+        random.randint(0, width - 2 * half_width),
+    )
     return top, top + 2 * half_height, left, left + 2 * half_width
 
 
@@ -464,7 +484,12 @@ def not_cut_off_above(height: int, width: int, lam: float) -> Any:
     """
     half_height, half_width = _half_sides(height, width, lam)
     row, column = random.randrange(height), random.randrange(width)
-    return row - half_height, min(row + half_height, height), column - half_width, min(column + half_width, width)
+    return (
+        row - half_height,
+        min(row + half_height, height),
+        column - half_width,
+        min(column + half_width, width),
+    )
 
 
 @mistake("random_box")
@@ -474,14 +499,24 @@ def not_cut_off_below(height: int, width: int, lam: float) -> Any:
     """
     half_height, half_width = _half_sides(height, width, lam)
     row, column = random.randrange(height), random.randrange(width)
-    return max(row - half_height, 0), row + half_height, max(column - half_width, 0), column + half_width
+    return (
+        max(row - half_height, 0),
+        row + half_height,
+        max(column - half_width, 0),
+        column + half_width,
+    )
 
 
 @mistake("random_box")
 def always_in_the_middle(height: int, width: int, lam: float) -> Any:
     """The box is always in the middle of the image, so the edge is never covered. What is random about your box?"""
     half_height, half_width = _half_sides(height, width, lam)
-    return height // 2 - half_height, height // 2 + half_height, width // 2 - half_width, width // 2 + half_width
+    return (
+        height // 2 - half_height,
+        height // 2 + half_height,
+        width // 2 - half_width,
+        width // 2 + half_width,
+    )
 
 
 @mistake("random_box")
@@ -492,7 +527,12 @@ def centre_on_the_diagonal(height: int, width: int, lam: float) -> Any:
     half_height, half_width = _half_sides(height, width, lam)
     u = random.random()
     row, column = int(u * height), int(u * width)
-    return max(row - half_height, 0), min(row + half_height, height), max(column - half_width, 0), min(column + half_width, width)
+    return (
+        max(row - half_height, 0),
+        min(row + half_height, height),
+        max(column - half_width, 0),
+        min(column + half_width, width),
+    )
 
 
 @mistake("random_box")
@@ -594,7 +634,12 @@ def pasted_and_labelled_in_two_orders(x: Tensor, target: Tensor, alpha: float) -
     many random orders does a batch need?
     """
     box = _any_box(*x.shape[2:], _lam(alpha))
-    return _pasted(x, torch.randperm(len(x)), box), target, target[torch.randperm(len(x))], _kept(x, box)
+    return (
+        _pasted(x, torch.randperm(len(x)), box),
+        target,
+        target[torch.randperm(len(x))],
+        _kept(x, box),
+    )
 
 
 @mistake("cutmix")
@@ -618,7 +663,10 @@ def pasted_into_the_input(x: Tensor, target: Tensor, alpha: float) -> Any:
     """The boxes are pasted into the images that were given: whoever called the function has lost them. What should you write into
     instead?
     """
-    (top, bottom, left, right_end), order = _any_box(*x.shape[2:], _lam(alpha)), torch.randperm(len(x))
+    (top, bottom, left, right_end), order = (
+        _any_box(*x.shape[2:], _lam(alpha)),
+        torch.randperm(len(x)),
+    )
     x[:, :, top:bottom, left:right_end] = x[order][:, :, top:bottom, left:right_end]
     return x, target, target[order], _kept(x, (top, bottom, left, right_end))
 
@@ -628,7 +676,10 @@ def written_in_place_and_read_again(x: Tensor, target: Tensor, alpha: float) -> 
     """Images are written one after the other, and read after they were written: a partner that had its turn gives away what had been
     pasted into it. From which tensor do you read, and into which do you write?
     """
-    (top, bottom, left, right_end), order = _any_box(*x.shape[2:], _lam(alpha)), torch.randperm(len(x))
+    (top, bottom, left, right_end), order = (
+        _any_box(*x.shape[2:], _lam(alpha)),
+        torch.randperm(len(x)),
+    )
     out = x.clone()
     for i, j in enumerate(order.tolist()):
         out[i, :, top:bottom, left:right_end] = out[j, :, top:bottom, left:right_end]
@@ -653,7 +704,12 @@ def box_is_what_stays(x: Tensor, target: Tensor, alpha: float) -> Any:
     """The image keeps what is in the box, and the partner fills the rest. Which of the two is pasted into the other?"""
     lam, order = _lam(alpha), torch.randperm(len(x))
     box = _any_box(*x.shape[2:], lam)
-    return _pasted(x[order], order.argsort(), box) if alpha else x, target, target[order], _kept(x, box)
+    return (
+        _pasted(x[order], order.argsort(), box) if alpha else x,
+        target,
+        target[order],
+        _kept(x, box),
+    )
 
 
 @mistake("cutmix")
@@ -661,7 +717,10 @@ def box_left_black(x: Tensor, target: Tensor, alpha: float) -> Any:
     """The box is filled with zeros, which is Cutout: nothing of the partner comes into the image. What stands on the right side of
     the assignment?
     """
-    (top, bottom, left, right_end), order = _any_box(*x.shape[2:], _lam(alpha)), torch.randperm(len(x))
+    (top, bottom, left, right_end), order = (
+        _any_box(*x.shape[2:], _lam(alpha)),
+        torch.randperm(len(x)),
+    )
     out = x.clone()
     out[:, :, top:bottom, left:right_end] = 0
     return out, target, target[order], _kept(x, (top, bottom, left, right_end))
@@ -674,7 +733,12 @@ def blended_in_the_box(x: Tensor, target: Tensor, alpha: float) -> Any:
     """
     lam, order = _lam(alpha), torch.randperm(len(x))
     box = _any_box(*x.shape[2:], lam)
-    return 0.5 * x + 0.5 * _pasted(x, order, box) if alpha else x, target, target[order], _kept(x, box)
+    return (
+        0.5 * x + 0.5 * _pasted(x, order, box) if alpha else x,
+        target,
+        target[order],
+        _kept(x, box),
+    )
 
 
 @mistake("cutmix")
@@ -811,7 +875,9 @@ def cutmix_by_copy(x: Tensor, target: Tensor, alpha: float) -> Any:
     lam, order = _lam(alpha), torch.randperm(len(x))
     top, bottom, left, right_end = box_by_torch(*x.shape[2:], lam)
     out = x.clone(memory_format=torch.contiguous_format)
-    patch = x.index_select(0, order).narrow(2, top, bottom - top).narrow(3, left, right_end - left)
+    patch = (
+        x.index_select(0, order).narrow(2, top, bottom - top).narrow(3, left, right_end - left)
+    )
     out.narrow(2, top, bottom - top).narrow(3, left, right_end - left).copy_(patch)
     share = torch.tensor((bottom - top) * (right_end - left) / math.prod(x.shape[2:]))
     return out, target, target[order], 1 - share
@@ -821,16 +887,25 @@ def cutmix_by_copy(x: Tensor, target: Tensor, alpha: float) -> Any:
 def cutmix_with_the_exercise_before(x: Tensor, target: Tensor, alpha: float) -> Any:
     lam = _lam(alpha)
     order, box = np.random.permutation(len(x)), _any_box(x.shape[2], x.shape[3], lam)
-    return [_pasted(x, torch.from_numpy(order), box), target, target[order], np.float64(_kept(x, box))]
+    return [
+        _pasted(x, torch.from_numpy(order), box),
+        target,
+        target[order],
+        np.float64(_kept(x, box)),
+    ]
 
 
 # -- mixed_cross_entropy: wrong ------------------------------------------------------------------------------------------
 
 
 @mistake("mixed_cross_entropy")
-def loss_with_lambda_reversed(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def loss_with_lambda_reversed(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """The first label is weighed by 1 - λ and the second by λ. For λ = 1 the picture is all of the first: which loss counts then?"""
-    return (1 - lam) * F.cross_entropy(logits, target_a) + lam * F.cross_entropy(logits, target_b)
+    return (1 - lam) * F.cross_entropy(logits, target_a) + lam * F.cross_entropy(
+        logits, target_b
+    )
 
 
 @mistake("mixed_cross_entropy")
@@ -843,7 +918,9 @@ def sum_over_the_batch(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: 
 
 
 @mistake("mixed_cross_entropy")
-def a_loss_for_each_example(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def a_loss_for_each_example(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """There is a loss for every example, where one number was asked for. What is left to do over the batch?"""
     first = F.cross_entropy(logits, target_a, reduction="none")
     return lam * first + (1 - lam) * F.cross_entropy(logits, target_b, reduction="none")
@@ -862,7 +939,9 @@ def second_label_only(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: A
 
 
 @mistake("mixed_cross_entropy")
-def first_weighed_second_left_out(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def first_weighed_second_left_out(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """The second term is missing, so the weights do not add up to 1. Which label has the share 1 - λ?"""
     return lam * F.cross_entropy(logits, target_a)
 
@@ -896,11 +975,15 @@ def terms_subtracted(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: An
     """The second term is subtracted, so the network is rewarded for being wrong about the partner. Look at the sign between the two
     terms.
     """
-    return lam * F.cross_entropy(logits, target_a) - (1 - lam) * F.cross_entropy(logits, target_b)
+    return lam * F.cross_entropy(logits, target_a) - (1 - lam) * F.cross_entropy(
+        logits, target_b
+    )
 
 
 @mistake("mixed_cross_entropy")
-def logarithm_of_mixed_probabilities(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def logarithm_of_mixed_probabilities(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """The probabilities of the two labels are mixed first, and then comes the logarithm. The cross-entropy mixes the logarithms: what
     of the formula stands inside, and what outside?
     """
@@ -909,7 +992,9 @@ def logarithm_of_mixed_probabilities(logits: Tensor, target_a: Tensor, target_b:
 
 
 @mistake("mixed_cross_entropy")
-def softmax_before_cross_entropy(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def softmax_before_cross_entropy(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """A softmax is taken before `cross_entropy`, which takes one itself: the second one flattens the probabilities. What does the
     library's loss want to be given?
     """
@@ -918,7 +1003,9 @@ def softmax_before_cross_entropy(logits: Tensor, target_a: Tensor, target_b: Ten
 
 
 @mistake("mixed_cross_entropy")
-def logits_for_log_probabilities(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def logits_for_log_probabilities(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """The logits are taken for log-probabilities: a loss that falls without end as logits grow. Which step turns the one into the
     other?
     """
@@ -926,7 +1013,9 @@ def logits_for_log_probabilities(logits: Tensor, target_a: Tensor, target_b: Ten
 
 
 @mistake("mixed_cross_entropy")
-def label_of_the_larger_share(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def label_of_the_larger_share(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """The label with the larger share counts alone. Then a picture that is 51 % of the first is told to be all of it. What would
     both labels say?
     """
@@ -934,28 +1023,38 @@ def label_of_the_larger_share(logits: Tensor, target_a: Tensor, target_b: Tensor
 
 
 @mistake("mixed_cross_entropy")
-def larger_share_to_the_first(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def larger_share_to_the_first(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """The first label always gets the larger of the two shares. λ may be below one half: whose picture is it then?"""
     lam = max(lam, 1 - lam)
-    return lam * F.cross_entropy(logits, target_a) + (1 - lam) * F.cross_entropy(logits, target_b)
+    return lam * F.cross_entropy(logits, target_a) + (1 - lam) * F.cross_entropy(
+        logits, target_b
+    )
 
 
 @mistake("mixed_cross_entropy")
 def loss_as_a_float(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Any:
     """The loss is a plain number: no gradient can flow from it. What does `backward` need?"""
     logits = logits.detach()
-    return float(lam * F.cross_entropy(logits, target_a) + (1 - lam) * F.cross_entropy(logits, target_b))
+    return float(
+        lam * F.cross_entropy(logits, target_a) + (1 - lam) * F.cross_entropy(logits, target_b)
+    )
 
 
 @mistake("mixed_cross_entropy")
 def loss_detached(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
     """The value is right, but it is cut off from the logits, so nothing would be learnt. Which operation cuts the graph?"""
-    loss = lam * F.cross_entropy(logits, target_a) + (1 - lam) * F.cross_entropy(logits, target_b)
+    loss = lam * F.cross_entropy(logits, target_a) + (1 - lam) * F.cross_entropy(
+        logits, target_b
+    )
     return loss.detach()
 
 
 @mistake("mixed_cross_entropy")
-def exponentials_without_care(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def exponentials_without_care(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """The softmax is taken first and its logarithm afterwards: logits of 1e4 then give an infinite loss. Which function does both at
     once?
     """
@@ -964,20 +1063,26 @@ def exponentials_without_care(logits: Tensor, target_a: Tensor, target_b: Tensor
 
 
 @mistake("mixed_cross_entropy")
-def tensor_lambda_refused(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def tensor_lambda_refused(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     """A λ that is a tensor of shape () is refused, though `mixup` may return one. What does the formula need of λ besides
     arithmetic?
     """
     if not isinstance(lam, (int, float)):
         raise TypeError("lam must be a float")
-    return lam * F.cross_entropy(logits, target_a) + (1 - lam) * F.cross_entropy(logits, target_b)
+    return lam * F.cross_entropy(logits, target_a) + (1 - lam) * F.cross_entropy(
+        logits, target_b
+    )
 
 
 # -- mixed_cross_entropy: right ------------------------------------------------------------------------------------------
 
 
 @right("mixed_cross_entropy")
-def loss_by_soft_targets(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def loss_by_soft_targets(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     a, b = (F.one_hot(t, logits.shape[1]).to(logits.dtype) for t in (target_a, target_b))
     return F.cross_entropy(logits, (lam * a + (1 - lam) * b).to(logits.dtype))
 
@@ -997,7 +1102,9 @@ def loss_by_logsumexp(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: A
 
 
 @right("mixed_cross_entropy")
-def loss_by_lerp_of_modules(logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any) -> Tensor:
+def loss_by_lerp_of_modules(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
     loss = nn.CrossEntropyLoss()
     return torch.lerp(loss(logits, target_b), loss(logits, target_a), float(lam))
 

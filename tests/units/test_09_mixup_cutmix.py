@@ -27,9 +27,7 @@ def test_the_loss_is_the_librarys_on_soft_targets(lam: float) -> None:
     torch.testing.assert_close(mine, F.cross_entropy(logits, soft), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "middle", "other"), [(0.25, 0.35, 0.45, 1.0), (2.6, 3.4, 0.25, 1.0)]
-)
+@pytest.mark.parametrize(("low", "high", "middle", "other"), [(0.25, 0.35, 0.45, 1.0), (2.6, 3.4, 0.25, 1.0)])
 def test_wrong_distributions_of_lambda_are_missed_once_in_a_million(
     low: float, high: float, middle: float, other: float
 ) -> None:

@@ -201,7 +201,7 @@ def has_sides_of_the_square_root(student: Any, draw: Draw) -> None:
 
 @check("random_box", points=3)
 def has_its_centre_anywhere(student: Any, draw: Draw) -> None:
-    """The centre is uniform over the whole image, so a box of half the height is cut off at the top in one of four calls."""
+    """The centre is uniform over the whole image: a box of half the height is cut off at the top in a quarter of calls."""
     height, width = draw.integer(3000, 3600), draw.integer(1200, 1600)
     boxes = _boxes(student, height, width, 0.75, CALLS)
     top, bottom, left, right = boxes.unbind(1)
@@ -257,7 +257,7 @@ def returns_pasted_images_labels_and_lambda(student: Any, draw: Draw) -> None:
 
 @check("cutmix", points=5)
 def pastes_one_box_of_the_partner(student: Any, draw: Draw) -> None:
-    """Inside one box, the same for the whole batch, are pixels of the image whose label is in target_b; outside, its own."""
+    """Inside one box, the same for all, are the pixels of the image whose label is in target_b; outside, its own."""
     x, target = _batch(draw, 2, 12, 17)
     _is_pasted(_cut(student, x, target), x)
 
@@ -315,7 +315,7 @@ def draws_the_partners_and_the_box_afresh(student: Any, draw: Draw) -> None:
 
 @check("cutmix", points=2)
 def sizes_the_box_by_alpha(student: Any, draw: Draw) -> None:
-    """With a large α about half of the image is pasted, at most; with a small α nearly nothing, or nearly all."""
+    """With a large α about half of the image is pasted; with a small α nearly nothing, or nearly all."""
     # Beta(40, 40): λ is below 0.85 but once in 1e11, and a box of 0.15 has a quarter of that left in a corner. With
     # sides two pixels short, (0.38 * 24 - 2)^2 / 4 = 12.7 of 576 pixels, so that a share of 0.02 is pasted in every call.
     areas = _shares(student, draw, 40.0)
@@ -725,8 +725,7 @@ def _sides(boxes: Tensor, height: int, width: int, lam: float) -> str:
         "exchanged": (width * root, height * root), "kept": (height * math.sqrt(lam), width * math.sqrt(lam)),
         "lambda": (height * lam, width * lam), "half": (height * root / 2, width * root / 2),
         "double": (height * root * 2, width * root * 2), "square": (min(height, width) * root,) * 2,
-        "square_large": (max(height, width) * root,) * 2,
-        "one_minus_root": (height * (1 - math.sqrt(lam)), width * (1 - math.sqrt(lam))),
+        "square_large": (max(height, width) * root,) * 2, "one_minus_root": (height * (1 - math.sqrt(lam)), width * (1 - math.sqrt(lam))),  # noqa: E501
         "square_of_area": (math.sqrt(height * width) * root,) * 2, "power": (height * (1 - lam) ** 2, width * (1 - lam) ** 2),
     }  # fmt: skip
     for name, sides in families.items():
@@ -772,7 +771,7 @@ def _is_pasted(answers: Sequence[Mixed], x: Tensor) -> None:
         found = next((each for each in ranked if each in seen), "other")
         said = {
             "another_partner": "the box holds pixels of an image whose label is not in target_b",
-            "aliased": "some boxes hold what had been pasted into a partner before: images were read after they were written",
+            "aliased": "some boxes hold what had been pasted into a partner before: the images were read after they were written",  # noqa: E501
             "outside": "the partner is outside of the box, and the image itself within",
             "per_example": "each example has a box of its own, but λ is one number for all",
             "blank": "the box holds no image's pixels",

@@ -22,7 +22,8 @@ from tests.sample_class.borrow import from_bank, solutions
 START, SPATIAL = "00_start_here", "03_spatial_dropout"
 DECAY, DROPOUT, CONNECT = "01_weight_decay", "02_dropout", "04_dropconnect"
 SMOOTHING, CALIBRATION = "05_label_smoothing", "06_calibration"
-BLOCKS, DEPTH, TOGETHER, CAPSTONE = "07_dropblock", "08_stochastic_depth", "10_interactions", "11_capstone"
+BLOCKS, DEPTH, MIXED = "07_dropblock", "08_stochastic_depth", "09_mixup_cutmix"
+TOGETHER, CAPSTONE = "10_interactions", "11_capstone"
 Notebook = dict[str, Any]
 
 
@@ -333,6 +334,8 @@ CLASS: tuple[Submission, ...] = (
     Submission("amara_okafor", BLOCKS, "perfect", {"dropblock_gamma": GOOD, "DropBlock2d": GOOD}, OPINION),
     Submission("amara_okafor", DEPTH, "perfect",
                {"drop_path_rates": GOOD, "DropPath": GOOD, "ResidualBlock": GOOD}, OPINION),
+    Submission("amara_okafor", MIXED, "perfect",
+               {"mixup": GOOD, "random_box": GOOD, "cutmix": GOOD, "mixed_cross_entropy": GOOD}, OPINION),
     Submission("amara_okafor", TOGETHER, "perfect",
                {"variance_shift": GOOD, "recalibrate_batchnorm": GOOD, "run_ablation": GOOD}, OPINION),
     Submission("amara_okafor", CAPSTONE, "the reference recipe", {"build_recipe": GOOD}, OPINION),
@@ -352,6 +355,9 @@ CLASS: tuple[Submission, ...] = (
                 "ResidualBlock": wrong("SumDropped")}, OPINION),
     Submission("tomasz_nowak", DEPTH, "a faulty DropPath, and a right block on top of it",
                {"drop_path_rates": GOOD, "DropPath": wrong("OneCoinForTheBatch"), "ResidualBlock": GOOD}),
+    Submission("liam_byrne", MIXED, "written in place and read again; sides without the root; lambda as it was drawn",
+               {"mixup": wrong("scaled_in_place_and_read_again"), "random_box": wrong("side_without_the_root"),
+                "cutmix": wrong("lambda_as_drawn"), "mixed_cross_entropy": GOOD}, OPINION),
     Submission("noah_kim", TOGETHER, "measuring changes the statistics; dropout left on; the population's deviation",
                {"variance_shift": wrong("statistics_of_the_training_pass"), "recalibrate_batchnorm": wrong("dropout_left_on"),
                 "run_ablation": wrong("population_deviation")}, OPINION),

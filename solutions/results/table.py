@@ -65,7 +65,9 @@ def reported(runs: Iterable[Run]) -> list[Run]:
             )
         if run.configuration == BASELINE:
             found.append(Run(TEMPERED, run.seed, run.settings, _told(run.metrics, "tempered")))
-    return found
+    # One seed has no spread, so what was run once is not told yet.
+    seeds = by_configuration(found, "nll")
+    return [run for run in found if len(seeds[run.configuration]) > 1]
 
 
 def _told(metrics: Mapping[str, float], which: str) -> dict[str, float]:

@@ -10,6 +10,7 @@ The strengths of the techniques were set before the sweep, by eye, from single r
 """
 
 import argparse
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
@@ -27,12 +27,13 @@ from torch.nn import functional
 from reglab.augment import shift_and_flip
 from reglab.data import Data, load
 from reglab.models import SmallCNN
+from reglab.recipe import calibration_error_of
 from reglab.sweep import Run, Settings, read, sweep
 from reglab.training import History, logits_of, one_thread, train
 
 TABLE = Path(__file__).with_name("interactions.csv")
 COMMAND = "python -m reglab.interactions"
-IMAGES, LAST, BINS = 1000, 3, 15
+IMAGES, LAST = 1000, 3
 SEEDS = (0, 1, 2, 3, 4)
 
 BASELINE = "none"
@@ -161,14 +162,12 @@ def summary(history: History) -> dict[str, float]:
 
 def confidence_measures(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """Return the calibration error (15 bins), and the cross-entropy after the best temperature for these very images."""
-    sure, chosen = (part.numpy() for part in logits.double().softmax(dim=1).max(dim=1))
-    off, _ = np.histogram(sure, bins=BINS, range=(0, 1), weights=(chosen == labels.numpy()) - sure)
 
     def loss(log_t: float) -> float:
-        return float(functional.cross_entropy(logits.double() / float(np.exp(log_t)), labels))
+        return float(functional.cross_entropy(logits.double() / math.exp(log_t), labels))
 
     best = minimize_scalar(loss, bounds=(-3, 3), method="bounded")
-    return {"ece": float(np.abs(off).sum() / len(labels)), "tempered_loss": float(best.fun)}
+    return {"ece": calibration_error_of(logits, labels), "tempered_loss": float(best.fun)}
 
 
 def measure(settings: Settings, seed: int) -> dict[str, float]:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from reglab.data import Data
 from reglab.models import SmallCNN
-from reglab.training import BatchTransform, Loss, logits_of, one_thread
+from reglab.training import BatchTransform, Loss, hits, logits_of, one_thread, training_step
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,17 @@ class Trainer:
         return [self._step() for _ in range(steps)]
 
     def _step(self) -> float:
-        recipe, (images, target) = self.recipe, self._next_batch()
-        if recipe.batch_transform is not None:
-            images, target = recipe.batch_transform(images, target)
-        recipe.optimizer.zero_grad()
-        loss = recipe.loss(recipe.model(images), target)
-        loss.backward()
-        recipe.optimizer.step()
+        recipe = self.recipe
+        loss = training_step(recipe.model, recipe.optimizer, recipe.loss, *self._next_batch(), recipe.batch_transform)
         if recipe.schedule is not None:
             recipe.schedule.step()
-        return float(loss.detach())
+        return float(loss)
 
     def predict(self, images: Tensor) -> Tensor:
         """The logits for images, (N, 10), in evaluation mode."""
         return logits_of(self.recipe.model, images)
 
-    def _next_batch(self) -> tuple[Tensor, Any]:
+    def _next_batch(self) -> tuple[Tensor, Tensor]:
         while len(self._waiting) < self._batch_size:
             self._waiting = torch.cat([self._waiting, torch.randperm(len(self._labels), generator=self._order)])
         batch, self._waiting = self._waiting.split([self._batch_size, len(self._waiting) - self._batch_size])
@@ -118,9 +113,8 @@ class Trainer:
 
 
 def error_of(logits: Tensor, labels: Tensor) -> float:
-    """The fraction of images whose label does not come first, alone, when classes are ranked by their logits."""
-    ahead = (logits >= logits.gather(1, labels[:, None])).sum(dim=1)
-    return float((ahead != 1).double().mean())
+    """The fraction of images that are wrong (see `reglab.training.hits`)."""
+    return float((~hits(logits, labels)).double().mean())
 
 
 def calibration_error_of(logits: Tensor, labels: Tensor, bins: int = 15) -> float:

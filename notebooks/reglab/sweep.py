@@ -66,10 +66,7 @@ def read(path: Path | str) -> list[Run]:
 
 def by_configuration(runs: Iterable[Run], metric: str) -> dict[str, list[float]]:
     """Return one metric as {configuration: [value, …]}, the values in the order of their seeds."""
-    found: dict[str, dict[int, float]] = {}
-    for run in runs:
-        found.setdefault(run.configuration, {})[run.seed] = run.metrics[metric]
-    return {name: [values[seed] for seed in sorted(values)] for name, values in found.items()}
+    return {name: [values[seed] for seed in sorted(values)] for name, values in _by_seed(runs, metric).items()}
 
 
 def paired_differences(runs: Iterable[Run], metric: str, baseline: str) -> dict[str, list[float]]:
@@ -78,14 +75,19 @@ def paired_differences(runs: Iterable[Run], metric: str, baseline: str) -> dict[
     One seed gives all configurations the same first weights and the same batches, so the difference of a pair varies less
     than its parts.
     """
-    found: dict[str, dict[int, float]] = {}
-    for run in runs:
-        found.setdefault(run.configuration, {})[run.seed] = run.metrics[metric]
+    found = _by_seed(runs, metric)
     base = found.pop(baseline)
     return {
         name: [values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())]
         for name, values in found.items()
     }
+
+
+def _by_seed(runs: Iterable[Run], metric: str) -> dict[str, dict[int, float]]:
+    found: dict[str, dict[int, float]] = {}
+    for run in runs:
+        found.setdefault(run.configuration, {})[run.seed] = run.metrics[metric]
+    return found
 
 
 def sweep(

@@ -77,15 +77,37 @@ def logits_of(model: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor
         return torch.cat([model(batch.to(place)) for batch in images.split(batch_size)]).cpu()
 
 
-def evaluate(model: nn.Module, split: Split) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy (a fraction) on a split, in evaluation mode.
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which images are right, (N,) bool: their label comes first when classes are ranked by their logits.
 
-    An image counts if the label comes first when its classes are ranked by their logits; it does not if it shares the
-    first place, or if the logits are NaN.
+    It does not if it shares the first place, or if the logits are NaN.
     """
+    return (logits >= logits.gather(1, labels.unsqueeze(1))).sum(dim=1) == 1
+
+
+def evaluate(model: nn.Module, split: Split) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy (a fraction; see `hits`) on a split, in evaluation mode."""
     logits, labels = logits_of(model, split.images), split.labels.cpu()
-    ranks = (logits >= logits.gather(1, labels.unsqueeze(1))).sum(dim=1)
-    return float(functional.cross_entropy(logits, labels)), ranks.tolist().count(1) / len(split)
+    return float(functional.cross_entropy(logits, labels)), int(hits(logits, labels).sum()) / len(split)
+
+
+def training_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Loss,
+    images: Tensor,
+    labels: Tensor,
+    batch_transform: BatchTransform | None = None,
+) -> Tensor:
+    """Make one step on a batch, changed by `batch_transform` beforehand; return the loss, a 0-d tensor."""
+    target: Any = labels
+    if batch_transform is not None:
+        images, target = batch_transform(images, labels)
+    optimizer.zero_grad()
+    value = loss(model(images), target)
+    value.backward()
+    optimizer.step()
+    return value.detach()
 
 
 @one_thread()
@@ -126,12 +148,7 @@ def train(
     for _ in range(epochs):
         model.train()
         for batch in torch.randperm(len(train_split), generator=order).to(place).split(batch_size):
-            images, target = train_split.images[batch], train_split.labels[batch]
-            if batch_transform:
-                images, target = batch_transform(images, target)
-            optimizer.zero_grad()
-            loss(model(images), target).backward()
-            optimizer.step()
+            training_step(model, optimizer, loss, train_split.images[batch], train_split.labels[batch], batch_transform)
         for name, split in (("train", train_split.first(MEASURED)), ("validation", data.validation)):
             mean_loss, accuracy = evaluate(model, split)
             getattr(history, f"{name}_loss").append(mean_loss)

@@ -7,7 +7,7 @@ their calls to a plan and return what then expects something of the answers, so 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,89 @@ def made_as_planned(attempt: Callable[[], Any], what: str, p: float | None = Non
         if p not in (0, 1) or not {"ValueError", "AssertionError"} & set(error.types):
             raise
         raise Failure(f"p{p:g}:refused", f"p = {p:g} is allowed, but {error.sentence()}") from None
+
+
+class PlannedLayer:
+    """A layer that a plan makes, and what is planned for it. All that is planned returns what then gives or expects it.
+
+    Args:
+        name: the class that makes it; `args` and `options` are for that class.
+    """
+
+    def __init__(self, student: Student, plan: Plan, name: str, *args: Any, **options: Any) -> None:
+        self._plan, self._student, self._name, self._p = plan, student, name, options.get("p")
+        self.made = plan.call(expect.function(getattr(student, name), name), *args, **options)
+
+    def remote(self) -> Remote:
+        """Expect it to have been made; return it."""
+        return made_as_planned(self.made.get, self._name, self._p)
+
+    def output(self, x: Tensor) -> Callable[[], Tensor]:
+        """Plan its output. From the second time on, what is returned asks for another."""
+        answer = expect.planned(self._plan.call(self.made, x), lambda: self.remote()(x))
+
+        def output() -> Tensor:
+            self.remote()
+            return expect.tensor(self._read(answer, x), "the output", shape=x.shape)
+
+        return output
+
+    def _read(self, answer: Callable[[], Any], x: Tensor) -> Any:
+        """Return the answer to x; where an error of the learner's has a name of its own, this is the place."""
+        return answer()
+
+    def mode(self, training: bool) -> Callable[[], None]:
+        """Plan that it is put in a mode."""
+        call = self._plan.call(self._student.fixture(set_mode), self.made, training)
+
+        def mode() -> None:
+            self.remote()
+            call.get()
+
+        return mode
+
+
+def changes_nothing_in_evaluation(
+    student: Student, layer: Callable[[Plan, float], PlannedLayer], x: Tensor, cotangent: Tensor, p: float
+) -> None:
+    """Expect evaluation mode to pass x and its gradient on, for p and for p = 1, and training mode to drop again.
+
+    Args:
+        layer: plans a layer with a drop probability.
+        x: without zeros, and so large that 64 calls in training never keep all of it.
+    """
+    plan = student.together()
+    layers = layer(plan, p), layer(plan, 1.0)
+    modes = [each.mode(training=False) for each in layers]
+    outputs = [each.output(x) for each in layers]
+    passes = passes_through_planned(plan, layers[0].made, x, cotangent, "the output in evaluation mode")
+    modes.append(layers[0].mode(training=True))
+    trained = layers[0].output(x)
+    for mode, output, code in zip(modes, outputs, ("eval", "eval_p1"), strict=False):
+        mode()
+        is_identity(output(), x, p, code)
+    passes()
+    modes[2]()
+    drops = any(bool((trained() == 0).any()) for _ in range(64))
+    expect.that(drops, "train_again:keeps", "back in training mode, nothing was dropped any more")
+
+
+def rescales_what_is_kept(
+    student: Student, layer: Callable[[Plan, float], PlannedLayer], x: Tensor, rates: Mapping[str, float]
+) -> None:
+    """Expect what is kept to be x / (1 - p).
+
+    Args:
+        layer: plans a layer with a drop probability.
+        x: without zeros.
+        rates: drop probabilities, by the family of codes that failures get.
+    """
+    plan = student.together()
+    for (family, p), output in [(item, layer(plan, item[1]).output(x)) for item in rates.items()]:
+        y = output()
+        for _ in range(64):  # one call does, but where a single coin decides over everything: 0.8^65 < 1e-6
+            y = y if bool((y != 0).any()) else output()
+        expect.scale(y, x, p, family)
 
 
 def wrong_rates(p: float) -> dict[str, float]:

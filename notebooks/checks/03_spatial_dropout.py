@@ -18,7 +18,7 @@ from autograder import expect, layers
 from autograder.checks import Exercise, check
 from autograder.draw import Draw
 from autograder.statistics import FALSE_ALARM
-from autograder.student import Plan, Remote
+from autograder.student import Plan
 
 _LIBRARY = (
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_dropout_",
@@ -141,7 +141,7 @@ def mask_follows_channel_dim(student: Any, draw: Draw) -> None:
 def drops_whole_channels(student: Any, draw: Draw) -> None:
     """In training, a channel of an example is zero at every pixel or at none."""
     x, p, plan = draw.signed(*FIRST), draw.probability(), student.together()
-    y = _Layer(student, plan, p=p).output(x)
+    y = _layer(student, plan, p=p).output(x)
     expect.constant_zero_pattern(expect.mixed(y), over=("height", "width"))
 
 
@@ -150,7 +150,7 @@ def drops_a_share_p(student: Any, draw: Draw) -> None:
     """A share p of the channels is dropped, for a small p and for a large one, and one half where p is not given."""
     x, alarm, plan = draw.signed(*COUNTED), FALSE_ALARM / 4, student.together()
     p, large = draw.probability(*SMALL), draw.probability(0.6, 0.8)
-    y, y_large, y_default = (_Layer(student, plan, **made).output(x) for made in ({"p": p}, {"p": large}, {}))
+    y, y_large, y_default = (_layer(student, plan, **made).output(x) for made in ({"p": p}, {"p": large}, {}))
     expect.drop_rate(y(), p, alarm, candidates=layers.wrong_rates(p))
     expect.drop_rate(y_large(), large, alarm, code="rate_large")
     # That the others passed says which mistake it is, whatever the rate.
@@ -164,42 +164,24 @@ def drops_a_share_p(student: Any, draw: Draw) -> None:
 @check("SpatialDropout2d", points=3)
 def rescales_what_is_kept(student: Any, draw: Draw) -> None:
     """What is kept is x / (1 - p), exactly, for a small p and for a large one: so the mean over many draws is x."""
-    x, plan, answers = draw.signed(*FIRST), student.together(), []
-    for p, family in ((draw.probability(), "scale"), (draw.probability(0.6, 0.8), "scale_large")):
-        answers.append((p, family, _Layer(student, plan, p=p).output(x)))
-    for p, family, output in answers:
-        y = output()
-        for _ in range(64):  # one call does, but where a single coin decides over everything: 0.8^65 < 1e-6
-            y = y if bool((y != 0).any()) else output()
-        expect.scale(y, x, p, family)
+    x = draw.signed(*FIRST)
+    rates = {"scale": draw.probability(), "scale_large": draw.probability(0.6, 0.8)}
+    layers.rescales_what_is_kept(student, lambda plan, p: _layer(student, plan, p=p), x, rates)
 
 
 @check("SpatialDropout2d", points=3)
 def changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
     """In evaluation mode the output is the input, with its dtype and gradient, whatever p is; in training it drops again."""
-    x, g, p, plan = draw.signed(*FIRST), draw.signed(*FIRST), draw.probability(), student.together()
-    layer, certain = _Layer(student, plan, p=p), _Layer(student, plan, p=1.0)
-    modes = [layer.mode(training=False), certain.mode(training=False)]
-    y, y_certain = layer.output(x), certain.output(x)
-    passes = layers.passes_through_planned(plan, layer.made, x, g, "the output in evaluation mode")
-    modes.append(layer.mode(training=True))
-    trained = layer.output(x)
-    modes[0]()
-    layers.is_identity(y(), x, p, "eval")
-    modes[1]()
-    layers.is_identity(y_certain(), x, p, "eval_p1")
-    passes()
-    modes[2]()
-    # The first call does, but where a single coin decides over everything: 64 of them keep it with 0.8^64 < 1e-6.
-    drops = any(bool((trained() == 0).any()) for _ in range(64))
-    expect.that(drops, "train_again:keeps", "back in training mode, nothing was dropped any more")
+    x, g, p = draw.signed(*FIRST), draw.signed(*FIRST), draw.probability()
+    # Where a single coin decides over everything, training keeps it 64 times with 0.8^64 < 1e-6.
+    layers.changes_nothing_in_evaluation(student, lambda plan, p: _layer(student, plan, p=p), x, g, p)
 
 
 @check("SpatialDropout2d", points=2)
 def draws_coins_afresh(student: Any, draw: Draw) -> None:
     """Coins of different examples, channels and calls have nothing to do with each other."""
     x, another, p, plan = draw.signed(*MANY), draw.signed(*MANY), draw.probability(), student.together()
-    layer, other = _Layer(student, plan, p=p), _Layer(student, plan, p=p)
+    layer, other = _layer(student, plan, p=p), _layer(student, plan, p=p)
     outputs = [layer.output(x)]
     smaller = layer.output(x[:5, :7])  # a layer sees batches of many sizes
     outputs += [layer.output(x), other.output(x), layer.output(another)]
@@ -217,7 +199,7 @@ def serves_channels_last(student: Any, draw: Draw) -> None:
     """With channel_dim=-1, maps (batch, height, width, channels) lose whole channels; p comes first, channel_dim second."""
     x, p, plan = draw.signed(*LAST), draw.probability(), student.together()
     y, by_position = (
-        each.output(x) for each in (_Layer(student, plan, p=p, channel_dim=-1), _Layer(student, plan, p, -1))
+        each.output(x) for each in (_layer(student, plan, p=p, channel_dim=-1), _layer(student, plan, p, -1))
     )
     expect.constant_zero_pattern(expect.mixed(y), over=("height", "width"), layout="NHWC")
     layers.takes_positions(by_position, "SpatialDropout2d(p, -1)")
@@ -227,7 +209,7 @@ def serves_channels_last(student: Any, draw: Draw) -> None:
 def counts_axes_from_either_end(student: Any, draw: Draw) -> None:
     """channel_dim=3 is the same axis as -1, and channel_dim=-3 the same as 1."""
     p, plan = draw.probability(), student.together()
-    by_dim = {dim: _Layer(student, plan, p=p, channel_dim=dim) for dim in (3, -3)}
+    by_dim = {dim: _layer(student, plan, p=p, channel_dim=dim) for dim in (3, -3)}
     vary = _serves_every_axis(draw, lambda x, dim: by_dim[dim].output(x), last=(3,), first=(-3,))
     for layer in by_dim.values():
         layer.remote()
@@ -238,7 +220,7 @@ def counts_axes_from_either_end(student: Any, draw: Draw) -> None:
 def passes_gradients_on(student: Any, draw: Draw) -> None:
     """The gradient of a kept value is that of x / (1 - p), and zero where the channel was dropped."""
     x, g, p, plan = draw.signed(*FIRST), draw.signed(*FIRST), draw.probability(), student.together()
-    layer = _Layer(student, plan, p=p)
+    layer = _layer(student, plan, p=p)
     y, seen = layer.output(x), plan.observe(layer.made, x.clone().requires_grad_(), cotangent=g)
     y()
     expect.masked_gradient(seen.get(), x, g)
@@ -248,7 +230,7 @@ def passes_gradients_on(student: Any, draw: Draw) -> None:
 def leaves_no_trace(student: Any, draw: Draw) -> None:
     """The output has the dtype of the input, the input is left as it is, and no mask is kept in the module."""
     p, plan = draw.probability(), student.together()
-    layer = _Layer(student, plan, p=p)
+    layer = _layer(student, plan, p=p)
     inputs = [draw.signed(6, 8, 3, 4, dtype=d) for d in (torch.float32, torch.float64, torch.float16, torch.bfloat16)]
     calls = [(x, plan.observe(layer.made, x)) for x in inputs]
     remote = layer.remote()
@@ -263,8 +245,8 @@ def leaves_no_trace(student: Any, draw: Draw) -> None:
 def handles_p_of_zero_and_one(student: Any, draw: Draw) -> None:
     """At p = 0 the output is the input, with its gradient; at p = 1 it is zero everywhere, and never NaN."""
     x, g, plan = draw.signed(*FEW), draw.signed(*FEW), student.together()
-    extreme = {repr(p): _Layer(student, plan, p=p).output(x) for p in layers.EXTREMES}
-    layer = _Layer(student, plan, p=0.0)
+    extreme = {repr(p): _layer(student, plan, p=p).output(x) for p in layers.EXTREMES}
+    layer = _layer(student, plan, p=0.0)
     value, passes = layer.output(x), layers.passes_through_planned(plan, layer.made, x, g, "the output at p = 0")
     layers.at_the_extremes(lambda _, p: extreme[repr(p)](), x, "the output")
     expect.eventually(lambda: expect.close(value(), x, "the output at p = 0", "p0_value"))
@@ -277,7 +259,7 @@ def handles_p_of_zero_and_one(student: Any, draw: Draw) -> None:
 def refuses_what_makes_no_sense(student: Any, draw: Draw) -> None:
     """A p outside [0, 1] is a ValueError when the layer is made, input without 4 dimensions one too; each shows the value."""
     build, p, plan = expect.function(student.SpatialDropout2d), draw.probability(), student.together()
-    layer = _Layer(student, plan, p=p)
+    layer = _layer(student, plan, p=p)
     shapes = ((13, 17, 19), (11, 13), (11, 13, 2, 17, 3))
     calls = [(shape, plan.call(layer.made, draw.signed(*shape))) for shape in shapes]
     refused = layers.refuses_p_planned(plan, build, p, "SpatialDropout2d")
@@ -310,36 +292,8 @@ def _mask(student: Any, plan: Plan, x: Tensor, p: float, *args: Any, **options: 
     return lambda: expect.broadcast(answer(), x)
 
 
-class _Layer:
-    """A planned layer."""
-
-    def __init__(self, student: Any, plan: Plan, *args: Any, **options: Any) -> None:
-        self._plan, self._student, self._p = plan, student, options.get("p")
-        self.made = plan.call(expect.function(student.SpatialDropout2d, "SpatialDropout2d"), *args, **options)
-
-    def remote(self) -> Remote:
-        """Expect it to have been made; return it."""
-        return layers.made_as_planned(self.made.get, "SpatialDropout2d", self._p)
-
-    def output(self, x: Tensor) -> Attempt:
-        """Plan its output."""
-        answer = expect.planned(self._plan.call(self.made, x), lambda: self.remote()(x))
-
-        def output() -> Tensor:
-            self.remote()
-            return expect.tensor(answer(), "the output", shape=x.shape)
-
-        return output
-
-    def mode(self, training: bool) -> Callable[[], object]:
-        """Plan that it is put in a mode."""
-        call = self._plan.call(self._student.fixture(layers.set_mode), self.made, training)
-
-        def mode() -> None:
-            self.remote()
-            call.get()
-
-        return mode
+def _layer(student: Any, plan: Plan, *args: Any, **options: Any) -> layers.PlannedLayer:
+    return layers.PlannedLayer(student, plan, "SpatialDropout2d", *args, **options)
 
 
 def _values_seen(mask: Tensor, x: Tensor, p: float) -> str:

@@ -183,7 +183,7 @@ def rates_take_names_and_positions(student: Any, draw: Draw) -> None:
 def tosses_one_coin_an_example(student: Any, draw: Draw) -> None:
     """In training an example is dropped whole or kept whole, and examples of one batch have different fates."""
     x, p, plan = draw.signed(*FIRST), draw.probability(), student.together()
-    y = _Layer(student, plan, p=p).output(x)
+    y = _layer(student, plan, p=p).output(x)
     expect.constant_zero_pattern(expect.mixed(y), over=("channel", "height", "width"))
 
 
@@ -202,42 +202,24 @@ def drops_a_share_p_of_examples(student: Any, draw: Draw) -> None:
 @check("DropPath", points=3)
 def rescales_the_examples_kept(student: Any, draw: Draw) -> None:
     """What is kept is x / (1 - p), exactly, for a small p and for a large one: so the mean over many draws is x."""
-    x, plan, answers = draw.signed(*FIRST), student.together(), []
-    for p, family in ((draw.probability(), "scale"), (draw.probability(0.6, 0.8), "scale_large")):
-        answers.append((p, family, _Layer(student, plan, p=p).output(x)))
-    for p, family, output in answers:
-        y = output()
-        for _ in range(64):  # one call does, but where a single coin decides over everything: 0.8^65 < 1e-6
-            y = y if bool((y != 0).any()) else output()
-        expect.scale(y, x, p, family)
+    x = draw.signed(*FIRST)
+    rates = {"scale": draw.probability(), "scale_large": draw.probability(0.6, 0.8)}
+    layers.rescales_what_is_kept(student, lambda plan, p: _layer(student, plan, p=p), x, rates)
 
 
 @check("DropPath", points=3)
 def changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
     """In evaluation mode the output is the input, with its dtype and gradient, whatever p is; in training it drops again."""
-    x, g, p, plan = draw.signed(*FIRST), draw.signed(*FIRST), draw.probability(), student.together()
-    layer, certain = _Layer(student, plan, p=p), _Layer(student, plan, p=1.0)
-    modes = [layer.mode(training=False), certain.mode(training=False)]
-    y, y_certain = layer.output(x), certain.output(x)
-    passes = layers.passes_through_planned(plan, layer.made, x, g, "the output in evaluation mode")
-    modes.append(layer.mode(training=True))
-    trained = layer.output(x)
-    modes[0]()
-    layers.is_identity(y(), x, p, "eval")
-    modes[1]()
-    layers.is_identity(y_certain(), x, p, "eval_p1")
-    passes()
-    modes[2]()
-    # The first call does, but where a single coin decides over everything: 64 of them keep it with 0.8^64 < 1e-6.
-    drops = any(bool((trained() == 0).any()) for _ in range(64))
-    expect.that(drops, "train_again:keeps", "back in training mode, nothing was dropped any more")
+    x, g, p = draw.signed(*FIRST), draw.signed(*FIRST), draw.probability()
+    # Where a single coin decides over everything, training keeps it 64 times with 0.8^64 < 1e-6.
+    layers.changes_nothing_in_evaluation(student, lambda plan, p: _layer(student, plan, p=p), x, g, p)
 
 
 @check("DropPath", points=2)
 def draws_new_coins_each_time(student: Any, draw: Draw) -> None:
     """Coins of different examples and of different calls have nothing to do with each other."""
     x, another, p, plan = draw.signed(COINS, 2), draw.signed(COINS, 2), draw.probability(), student.together()
-    layer, other = _Layer(student, plan, p=p), _Layer(student, plan, p=p)
+    layer, other = _layer(student, plan, p=p), _layer(student, plan, p=p)
     first, smaller = layer.output(x), layer.output(x[:5])  # a layer sees batches of many sizes
     second, elsewhere, on_another = layer.output(x), other.output(x), layer.output(another)
     coins = [expect.decisions(y(), "N", "NC") for y in (first, second, elsewhere, on_another)]
@@ -255,9 +237,9 @@ def draws_new_coins_each_time(student: Any, draw: Draw) -> None:
 def takes_inputs_of_any_dimension(student: Any, draw: Draw) -> None:
     """It works for (N, C), (N, C, L), (N, C, H, W) and more: there is one coin an example, whatever an example is."""
     p, plan = draw.probability(), student.together()
-    layer = _Layer(student, plan, p=p)
+    layer = _layer(student, plan, p=p)
     answers = [(len(shape), layer.output(draw.signed(*shape))) for shape in SHAPES]
-    by_position = _Layer(student, plan, p).output(draw.signed(*SHAPES[2]))
+    by_position = _layer(student, plan, p).output(draw.signed(*SHAPES[2]))
     layer.remote()
     failed: dict[int, expect.Failure | StudentError] = {}
     for dimensions, output in answers:
@@ -278,7 +260,7 @@ def takes_inputs_of_any_dimension(student: Any, draw: Draw) -> None:
 def passes_gradients_of_examples(student: Any, draw: Draw) -> None:
     """The gradient of a kept example is that of x / (1 - p), and zero where the example was dropped."""
     x, g, p, plan = draw.signed(*FIRST), draw.signed(*FIRST), draw.probability(), student.together()
-    layer = _Layer(student, plan, p=p)
+    layer = _layer(student, plan, p=p)
     y, seen = layer.output(x), plan.observe(layer.made, x.clone().requires_grad_(), cotangent=g)
     y()
     expect.masked_gradient(seen.get(), x, g)
@@ -288,7 +270,7 @@ def passes_gradients_of_examples(student: Any, draw: Draw) -> None:
 def leaves_no_trace(student: Any, draw: Draw) -> None:
     """The output has the dtype of the input, the input is left as it is, and no mask is kept in the module."""
     p, plan = draw.probability(), student.together()
-    layer = _Layer(student, plan, p=p)
+    layer = _layer(student, plan, p=p)
     inputs = [draw.signed(24, 3, 4, dtype=d) for d in (torch.float32, torch.float64, torch.float16, torch.bfloat16)]
     calls = [(x, plan.observe(layer.made, x)) for x in inputs]
     remote = layer.remote()
@@ -303,8 +285,8 @@ def leaves_no_trace(student: Any, draw: Draw) -> None:
 def handles_p_of_zero_and_one(student: Any, draw: Draw) -> None:
     """At p = 0 the output is the input, with its gradient; at p = 1 it is zero everywhere, and never NaN."""
     x, g, plan = draw.signed(*FEW), draw.signed(*FEW), student.together()
-    extreme = {repr(p): _Layer(student, plan, p=p).output(x) for p in layers.EXTREMES}
-    layer = _Layer(student, plan, p=0.0)
+    extreme = {repr(p): _layer(student, plan, p=p).output(x) for p in layers.EXTREMES}
+    layer = _layer(student, plan, p=0.0)
     value, passes = layer.output(x), layers.passes_through_planned(plan, layer.made, x, g, "the output at p = 0")
     layers.at_the_extremes(lambda _, p: extreme[repr(p)](), x, "the output")
     expect.eventually(lambda: expect.close(value(), x, "the output at p = 0", "p0_value"))
@@ -317,7 +299,7 @@ def handles_p_of_zero_and_one(student: Any, draw: Draw) -> None:
 def refuses_a_p_that_makes_no_sense(student: Any, draw: Draw) -> None:
     """A p outside [0, 1] is a ValueError that shows the value, raised when the layer is made."""
     build, p, plan = expect.function(student.DropPath), draw.probability(), student.together()
-    layer = _Layer(student, plan, p=p)
+    layer = _layer(student, plan, p=p)
     refused = layers.refuses_p_planned(plan, build, p, "DropPath")
     layer.remote()
     refused()
@@ -621,40 +603,9 @@ def _wrong_rates(rate: float, depth: int) -> dict[str, Tensor]:
 
 # -- shared: DropPath ----------------------------------------------------------------------------------------------------
 
-Attempt = Callable[[], Tensor]
-"""Gives a planned answer, and from the second time on what another call returns."""
 
-
-class _Layer:
-    """A planned DropPath."""
-
-    def __init__(self, student: Any, plan: Plan, *args: Any, **options: Any) -> None:
-        self._plan, self._student, self._p = plan, student, options.get("p")
-        self.made = plan.call(expect.function(student.DropPath, "DropPath"), *args, **options)
-
-    def remote(self) -> Remote:
-        """Expect it to have been made; return it."""
-        return layers.made_as_planned(self.made.get, "DropPath", self._p)
-
-    def output(self, x: Tensor) -> Attempt:
-        """Plan its output."""
-        answer = expect.planned(self._plan.call(self.made, x), lambda: self.remote()(x))
-
-        def output() -> Tensor:
-            self.remote()
-            return expect.tensor(answer(), "the output", shape=x.shape)
-
-        return output
-
-    def mode(self, training: bool) -> Callable[[], object]:
-        """Plan that it is put in a mode."""
-        call = self._plan.call(self._student.fixture(layers.set_mode), self.made, training)
-
-        def mode() -> None:
-            self.remote()
-            call.get()
-
-        return mode
+def _layer(student: Any, plan: Plan, *args: Any, **options: Any) -> layers.PlannedLayer:
+    return layers.PlannedLayer(student, plan, "DropPath", *args, **options)
 
 
 # -- shared: ResidualBlock -----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class Ask(Protocol):
 
 
 def function(name: str, ask: Ask, outgoing: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return a function whose values are the judge's. `outgoing` reduces an argument to what may travel."""
+    """Return a function whose values are the judge's. `outgoing` reduces arguments to what may travel."""
 
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         return _answer(name, ask, outgoing, args, kwargs)
@@ -34,7 +34,7 @@ def layer(name: str, ask: Ask, outgoing: Callable[[Any], Any]) -> type[torch.nn.
     class StandIn(torch.nn.Module):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__()
-            reply = ask(name, args=[outgoing(a) for a in args], kwargs={k: outgoing(v) for k, v in kwargs.items()})
+            reply = ask(name, args=outgoing(list(args)), kwargs=outgoing(kwargs))
             self._made = reply["made"]
             self.__dict__.update(reply["value"])
 
@@ -48,7 +48,7 @@ def layer(name: str, ask: Ask, outgoing: Callable[[Any], Any]) -> type[torch.nn.
 def _answer(
     name: str, ask: Ask, outgoing: Callable[[Any], Any], args: tuple[Any, ...], kwargs: dict[str, Any], **more: Any
 ) -> Any:
-    reply = ask(name, args=[outgoing(a) for a in args], kwargs={k: outgoing(v) for k, v in kwargs.items()}, **more)
+    reply = ask(name, args=outgoing(list(args)), kwargs=outgoing(kwargs), **more)
     value = reply["value"]
     if "call" not in reply:
         return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from functools import cache
@@ -35,6 +34,7 @@ from autograder.statistics import (
 )
 from autograder.student import local_student
 from tests.conftest import ROOT, linux
+from tests.test_bank import solution_but
 
 COURSE = Course.open(ROOT / "notebooks", ROOT / "solutions")
 UNIT = COURSE.unit("02_dropout")
@@ -381,14 +381,9 @@ FAULTY = {
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_right_layer_on_a_faulty_function_loses_nothing(fault: str, sandbox: Sandbox) -> None:
     """A right `dropout` stands in for the faulty one, also for the gradient."""
-    notebook = json.loads(UNIT.solution_path.read_text())
     old, new = FAULTY[fault]
-    for cell in notebook["cells"]:
-        source = "".join(cell["source"])
-        if "def dropout(" in source:
-            assert old in source
-            cell["source"] = source.replace(old, new)
-    report = grade(json.dumps(notebook).encode(), "faulty", COURSE, sandbox, "stand-in")
+    notebook = solution_but(UNIT.stem, {"dropout": lambda source: source.replace(old, new)})
+    report = grade(notebook, "faulty", COURSE, sandbox, "stand-in")
     function, layer, prediction = report.exercises
     assert function.points < function.max_points
     assert layer.points == layer.max_points, [c for c in layer.checks if not c.points]

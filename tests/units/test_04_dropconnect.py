@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +33,7 @@ from autograder.statistics import (
     smallest_bias_caught,
 )
 from tests.conftest import linux
-from tests.test_bank import known, reference, results_of, seen
+from tests.test_bank import known, reference, results_of, seen, solution_but
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STEM = "04_dropconnect"
@@ -432,15 +431,12 @@ def test_defining_properties_weigh_most() -> None:
 @linux
 def test_a_right_layer_on_a_faulty_function_loses_nothing(sandbox: Sandbox) -> None:
     """A right `drop_connect_linear` stands in for the faulty one, also for the gradients of weights and input."""
-    notebook = json.loads(COURSE.unit(STEM).solution_path.read_text())
-    for cell in notebook["cells"]:
-        source = "".join(cell["source"])
-        if "def drop_connect_linear" in source:
-            start = source.index("    ### BEGIN SOLUTION")
-            cell["source"] = source[:start] + "    return functional.linear(x, weight[0] * weight_mask.mean(0), bias)\n"
-        if "class DropConnectLinear" in source:
-            cell["source"] = _LINEAR
-    report = grade(json.dumps(notebook).encode(), "faulty", COURSE, sandbox, "stand-in")
+    faulty = "    return functional.linear(x, weight[0] * weight_mask.mean(0), bias)\n"
+    changed = {
+        "drop_connect_linear": lambda source: source[: source.index("    ### BEGIN SOLUTION")] + faulty,
+        "DropConnectLinear": lambda _source: _LINEAR,
+    }
+    report = grade(solution_but(STEM, changed), "faulty", COURSE, sandbox, "stand-in")
     found = {e.name: e for e in report.exercises}
     assert found["drop_connect_linear"].points < found["drop_connect_linear"].max_points
     layer = found["DropConnectLinear"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from itertools import pairwise
 from types import SimpleNamespace
@@ -18,13 +17,22 @@ from scipy.stats import binned_statistic
 from torch import Tensor
 from torch.nn import functional
 
-from autograder.checks import Status, load_module, run_checks
+from autograder.checks import load_module
 from autograder.draw import Draw
 from autograder.judge import grade
 from autograder.sandbox import Sandbox
 from autograder.student import local_student
 from tests.conftest import ROOT, linux
-from tests.test_bank import COURSE, SEEDS, expect_diagnosis, reference, results_of
+from tests.test_bank import (
+    COURSE,
+    SEEDS,
+    expect_diagnosis,
+    lost,
+    lost_by_reference,
+    reference,
+    results_of,
+    solution_but,
+)
 
 STEM = "06_calibration"
 UNIT = COURSE.unit(STEM)
@@ -276,30 +284,20 @@ RIGHT = {
 @pytest.mark.parametrize("name", RIGHT)
 @pytest.mark.parametrize("seed", [*SEEDS, "another"])
 def test_a_right_answer_in_an_odd_style_loses_nothing(name: str, seed: str) -> None:
-    outcomes = results_of(STEM, *RIGHT[name], seed)
-    assert [(o.check.name, o.message) for o in outcomes if o.status is not Status.PASSED] == []
+    assert lost(results_of(STEM, *RIGHT[name], seed)) == []
 
 
 @pytest.mark.parametrize("block", range(4))
 def test_the_reference_passes_on_many_seeds(block: int) -> None:
     for seed in range(10):
-        for exercise in UNIT.exercises:
-            outcomes = run_checks(
-                UNIT.checks(exercise.name), local_student(dict(vars(REFERENCE))), f"{block}-{seed}", REFERENCE
-            )
-            assert [o for o in outcomes if o.status is not Status.PASSED] == []
+        assert lost_by_reference(STEM, f"{block}-{seed}") == []
 
 
 @linux
 def test_the_error_does_not_pay_for_the_bins(sandbox: Sandbox) -> None:
     """A wrong `reliability_bins` costs its own points: a right one stands in for it under a right error."""
-    notebook = json.loads(UNIT.solution_path.read_text())
-    for cell in notebook["cells"]:
-        if cell["metadata"].get("autograder", {}).get("name") == "reliability_bins" and "def " in "".join(
-            cell["source"]
-        ):
-            cell["source"] = "".join(cell["source"]).replace(".clamp(max=n_bins - 1)", " % n_bins")
-    report = grade(json.dumps(notebook).encode(), "wrong bins", COURSE, sandbox, "units")
+    notebook = solution_but(STEM, {"reliability_bins": lambda s: s.replace(".clamp(max=n_bins - 1)", " % n_bins")})
+    report = grade(notebook, "wrong bins", COURSE, sandbox, "units")
     bins, error, fit = report.exercises
     assert bins.points < bins.max_points
     assert bins.diagnosis is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +29,7 @@ from autograder.statistics import (
 )
 from autograder.student import local_student
 from tests.conftest import ROOT, linux
-from tests.test_bank import COURSE, SEEDS, expect_diagnosis, outcomes, reference, results_of
+from tests.test_bank import COURSE, SEEDS, expect_diagnosis, outcomes, reference, results_of, solution_but
 
 STEM = "08_stochastic_depth"
 UNIT = COURSE.unit(STEM)
@@ -377,14 +376,9 @@ FAULTY = {
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_right_block_on_a_faulty_drop_path_loses_nothing(fault: str, sandbox: Sandbox) -> None:
     """A right `DropPath`, a layer, stands in for the faulty one: its modes and gradients too."""
-    notebook = json.loads(UNIT.solution_path.read_text())
     old, new = FAULTY[fault]
-    for cell in notebook["cells"]:
-        cell_source = "".join(cell["source"])
-        if "class DropPath" in cell_source:
-            assert old in cell_source
-            cell["source"] = cell_source.replace(old, new)
-    report = grade(json.dumps(notebook).encode(), "faulty", COURSE, sandbox, "stand-in")
+    notebook = solution_but(UNIT.stem, {"DropPath": lambda source: source.replace(old, new)})
+    report = grade(notebook, "faulty", COURSE, sandbox, "stand-in")
     rates, path, block = report.exercises
     assert rates.points == rates.max_points
     assert path.points < path.max_points

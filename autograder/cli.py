@@ -97,7 +97,7 @@ def grade(
     if look := attention(outlines):
         _out.print("Worth a look:", highlight=False)
         for line in look[:_TABLE_ROWS]:
-            _out.print(f"  {line}", markup=False, highlight=False)
+            _out.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
         if len(look) > _TABLE_ROWS:
             _out.print(f"  and {len(look) - _TABLE_ROWS} more: see the column attention of grades.csv", highlight=False)
     if unsandboxed:

@@ -291,7 +291,7 @@ if ready(build_recipe):
     means = {
         n: (
             mean_and_spread(values(n, "error"))[0],
-            mean_and_spread(values(n, "calibration_error"))[0],
+            mean_and_spread(values(n, "calibration error"))[0],
         )
         for n in runs
     }

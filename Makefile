@@ -46,8 +46,8 @@ pytest: $(VENV)/.ready-dev  ## the tests of the engine and the course
 bench: $(VENV)/.ready-dev $(PEERS)/nbgrader/.ready $(PEERS)/otter/.ready  ## measure speed and memory beside nbgrader and Otter (SIZE=10000)
 	$(BIN)/python -m tests.benchmarks --size $(SIZE) --environments $(PEERS)
 
-results: $(VENV)/.ready  ## train every technique on DATA (what is not stored yet), write the README's results
-	$(BIN)/python -m solutions.results $(if $(DATA),--data $(DATA))
+results: $(VENV)/.ready  ## train every technique in STUDY (what is not stored yet), write the README's results
+	$(BIN)/python -m solutions.results $(if $(STUDY),--study $(STUDY)) --jobs $(JOBS)
 
 clean:  ## remove the virtual environments and the demo's results
 	rm -rf $(VENV) $(PEERS) $(DEMO)

@@ -314,10 +314,11 @@ x, labels = data.validation.images, data.validation.labels
 
 
 def trained(p: float, seed: int) -> tuple[nn.Sequential, History]:
-    """A network trained with dropout p; everything random follows from the seed."""
+    """A network trained with dropout p, brought back to the CPU; everything random follows from the seed."""
     torch.manual_seed(seed)
     model = network(p)
-    return model, train(model, data, EPOCHS, seed=seed)
+    history = train(model, data, EPOCHS, seed=seed)  # on a GPU, if there is one
+    return model.cpu(), history
 
 
 @torch.no_grad()

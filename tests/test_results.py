@@ -8,7 +8,7 @@ from reglab.data import Data, Split
 from reglab.sweep import Run, read
 
 from solutions.results import table
-from solutions.results.configurations import BUDGETS, COMBINATIONS, CONFIGURATIONS, settings
+from solutions.results.configurations import COMBINATIONS, CONFIGURATIONS, STUDIES, configurations_of
 from solutions.results.training import build, measure
 from tests.conftest import ROOT
 
@@ -31,14 +31,14 @@ def tiny(channels: int) -> Data:
 def test_every_configuration_trains(name: str, channels: int) -> None:
     """Also with the widths and stages of CIFAR's network, but for fewer blocks."""
     small = {"epochs": 1, "batch_size": 8, "width": 4, "stages": [2, 1], "stride": 1 if channels == 3 else 2}
-    metrics = measure(tiny(channels), dict(settings("cifar10")[name]) | small, seed=0)
+    metrics = measure(tiny(channels), configurations_of("cifar10")[name] | small, seed=0)
     assert all(value == value for value in metrics.values()), metrics
     assert 0 <= metrics["test_ece"] <= 1
     assert metrics["temperature"] > 0
 
 
 def test_the_network_for_cifar_is_a_resnet_20() -> None:
-    model = build(BUDGETS["cifar10"], in_channels=3, num_classes=10)
+    model = build(STUDIES["cifar10"].settings, in_channels=3, num_classes=10)
     convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
     assert [c.out_channels for c in convolutions if c.stride == (1, 1)] == [16] * 7 + [32] * 6 + [64] * 6
     assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
@@ -72,7 +72,7 @@ def test_the_table_tells_paired_differences_and_the_best_combination() -> None:
 def test_the_readme_shows_what_is_stored() -> None:
     readme = (ROOT / "README.md").read_text()
     for path in RUNS.glob("*.csv"):
-        if path.stem in BUDGETS:
+        if path.stem in STUDIES:
             stored = read(path)
             assert stored
             assert {run.configuration for run in stored} <= CONFIGURATIONS.keys()

@@ -6,9 +6,11 @@ A run is stored as soon as it is done. Stop a sweep whenever you like, and the s
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +98,11 @@ def sweep(
     configurations: Mapping[str, Settings],
     seeds: Iterable[int],
     command: str = "",
+    jobs: int = 1,
 ) -> list[Run]:
     """Make the runs that `path` does not hold yet, with a progress bar, and return all that were asked for.
 
-    All configurations are run with one seed before the next seed begins, so that a sweep that was stopped has a table that
+    All configurations are begun with one seed before the next seed's, so that a sweep that was stopped has a table that
     is complete for fewer seeds.
 
     Args:
@@ -108,6 +111,8 @@ def sweep(
         configurations: settings by name; they must be plain values (what JSON holds).
         seeds: whole numbers.
         command: how to make the table again; stands in its first line.
+        jobs: how many runs at a time. More than one run in processes of their own, to which `measure` must be picklable,
+            and lines come in the order in which they are done.
 
     Raises:
         SweepError: the table holds other metrics, or a configuration of one of these names with other settings.
@@ -124,13 +129,29 @@ def sweep(
     done = {(run.configuration, run.seed) for run in stored}
     missing = [(name, seed) for seed in wanted for name in plain if (name, seed) not in done]
     with _progress(len(missing), len(plain) * len(wanted)) as advance:
-        for name, seed in missing:
-            metrics = {key: float(f"{value:.6g}") for key, value in measure(plain[name], seed).items()}
-            run = Run(name, seed, plain[name], metrics)
+        for name, seed, measured in _measured(measure, [(name, seed, plain[name]) for name, seed in missing], jobs):
+            run = Run(name, seed, plain[name], {key: float(f"{value:.6g}") for key, value in measured.items()})
             _append(path, run, stored, command)
             stored.append(run)
             advance(f"{name}, seed {seed}")
     return [run for run in stored if run.configuration in plain and run.seed in wanted]
+
+
+def _measured(
+    measure: Measure, wanted: Sequence[tuple[str, int, Settings]], jobs: int
+) -> Iterator[tuple[str, int, Mapping[str, float]]]:
+    if jobs == 1:
+        for name, seed, settings in wanted:
+            yield name, seed, measure(settings, seed)
+        return
+    # Spawned, since a fork of a process in which torch has started threads can hang.
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    try:
+        futures = {pool.submit(measure, settings, seed): (name, seed) for name, seed, settings in wanted}
+        for future in as_completed(futures):
+            yield *futures[future], future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _append(path: Path, run: Run, stored: list[Run], command: str) -> None:

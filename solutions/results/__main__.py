@@ -4,12 +4,11 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from reglab.data import load
 from reglab.sweep import sweep
 
 from solutions.results import table
-from solutions.results.configurations import BUDGETS, CONFIGURATIONS, settings
-from solutions.results.training import measure, seconds_a_step
+from solutions.results.configurations import CONFIGURATIONS, STUDIES, configurations_of
+from solutions.results.training import measure, run_in, seconds_a_step
 
 HERE = Path(__file__).parent
 REPEATS = 5
@@ -18,46 +17,48 @@ REPEATS = 5
 
 def main() -> None:
     options = _options()
-    stored = [name for name in BUDGETS if (HERE / "runs" / f"{name}.csv").exists()]
-    for name in options.data or (stored if options.table else ("embedded", "fashion_mnist")):
-        if options.table:
-            continue
-        data, wanted = load(name, options.cache), settings(name)
-        if options.only:
-            wanted = {key: wanted[key] for key in options.only}
-        command = f"python -m solutions.results --data {name}"
-        sweep(
-            HERE / "runs" / f"{name}.csv",
-            partial(measure, data),
-            wanted,
-            range(options.seeds),
-            command,
-        )
-        times = HERE / "runs" / f"{name}_time.csv"
-        if not options.skip_time:
-            sweep(times, partial(seconds_a_step, data), wanted, range(REPEATS), command)
-    table.write(HERE / "runs", HERE.parents[1])
+    if not options.table:
+        for study in options.study:
+            _run(study, options)
+    table.write(options.runs, HERE.parents[1])
+
+
+def _run(study: str, options: argparse.Namespace) -> None:
+    wanted = {
+        name: settings
+        for name, settings in configurations_of(study).items()
+        if name in options.only
+    }
+    command = f"python -m solutions.results --study {study}"
+    runs = partial(run_in, study, options.cache, measure)
+    sweep(
+        options.runs / f"{study}.csv", runs, wanted, range(options.seeds), command, options.jobs
+    )
+    if not options.skip_time:
+        # One at a time: runs beside it would be measured too.
+        times = partial(run_in, study, options.cache, seconds_a_step)
+        sweep(options.runs / f"{study}_time.csv", times, wanted, range(REPEATS), command)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m solutions.results", description=__doc__)
     parser.add_argument(
-        "--data",
-        nargs="+",
-        choices=BUDGETS,
-        help="data sets; by default those that need no GPU",
-    )
+        "--study", nargs="+", choices=STUDIES, metavar="STUDY",
+        default=[name for name, study in STUDIES.items() if not study.wants_gpu],
+        help=f"{', '.join(STUDIES)}; by default those that need no GPU",
+    )  # fmt: skip
     parser.add_argument(
         "--cache", type=Path, help="where the full data sets are, or are downloaded to"
     )
-    parser.add_argument("--seeds", type=int, default=5, help="seeds a configuration")
     parser.add_argument(
-        "--only",
-        nargs="+",
-        choices=CONFIGURATIONS,
-        metavar="NAME",
-        help="only these configurations",
+        "--runs", type=Path, default=HERE / "runs", help="where the runs are stored"
     )
+    parser.add_argument("--seeds", type=int, default=5, help="seeds a configuration")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument(
+        "--only", nargs="+", choices=CONFIGURATIONS, default=list(CONFIGURATIONS), metavar="NAME",
+        help="only these configurations",
+    )  # fmt: skip
     parser.add_argument(
         "--skip-time",
         action="store_true",

@@ -1,7 +1,12 @@
 """What is compared, and on what: settings are plain values, as they stand in the stored tables."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from reglab.data import Name
+
+Settings = Mapping[str, Any]
 
 BASELINE = "baseline"
 
@@ -43,20 +48,51 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
 
 CONFIGURATIONS = TECHNIQUES | COMBINATIONS
 
-BUDGETS: dict[str, dict[str, Any]] = {
-    "embedded": {"epochs": 20, "batch_size": 64, "width": 8, "stages": [1, 1, 1], "stride": 2},
-    "fashion_mnist": {
-        "epochs": 4,
-        "batch_size": 128,
-        "width": 8,
-        "stages": [1, 1, 1],
-        "stride": 2,
-    },
-    "cifar10": {"epochs": 30, "batch_size": 128, "width": 16, "stages": [3, 3, 3], "stride": 1},
+SMALL: Settings = {"width": 8, "stages": [1, 1, 1], "stride": 2}
+RESNET_20: Settings = {"width": 16, "stages": [3, 3, 3], "stride": 1}
+"""CIFAR's of He et al. 2016 (section 4.2), in its pre-activation form: it wants a GPU."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all configurations are trained on, which network, for how long; `settings` are those of every run."""
+
+    title: str
+    data: Name
+    settings: Settings
+    wants_gpu: bool = False
+
+
+STUDIES: dict[str, Study] = {
+    "embedded": Study(
+        "4,000 images of Fashion-MNIST (embedded), small network",
+        "embedded",
+        {"epochs": 20, "batch_size": 64, **SMALL},
+    ),
+    "fashion_mnist": Study(
+        "50,000 images of Fashion-MNIST (all), small network",
+        "fashion_mnist",
+        {"epochs": 4, "batch_size": 128, **SMALL},
+    ),
+    "fashion_mnist_resnet20": Study(
+        "50,000 images of Fashion-MNIST (all), ResNet-20",
+        "fashion_mnist",
+        {"epochs": 15, "batch_size": 128, **RESNET_20},
+        wants_gpu=True,
+    ),
+    "cifar10": Study(
+        "45,000 images of CIFAR-10, ResNet-20",
+        "cifar10",
+        {"epochs": 30, "batch_size": 128, **RESNET_20},
+        wants_gpu=True,
+    ),
 }
-"""The network and how long it is trained, by data set. CIFAR's is the ResNet-20 of He et al. 2016: it wants a GPU."""
+"""By name, which is also that of the table of stored runs."""
 
 
-def settings(data: str) -> Mapping[str, Mapping[str, Any]]:
-    """Return all configurations with the budget of a data set."""
-    return {name: BUDGETS[data] | technique for name, technique in CONFIGURATIONS.items()}
+def configurations_of(study: str) -> dict[str, dict[str, Any]]:
+    """Return the settings of every configuration in a study."""
+    return {
+        name: {**STUDIES[study].settings, **technique}
+        for name, technique in CONFIGURATIONS.items()
+    }

@@ -8,14 +8,9 @@ from reglab.sweep import Run, by_configuration, paired_differences, read
 from reglab.training import mean_and_spread
 
 from autograder.files import replace_between
-from solutions.results.configurations import BASELINE, BUDGETS, COMBINATIONS, TECHNIQUES
+from solutions.results.configurations import BASELINE, COMBINATIONS, STUDIES, TECHNIQUES
 
 TEMPERED = "temperature scaling"
-TITLES = {
-    "embedded": "4,000 images of Fashion-MNIST (embedded)",
-    "fashion_mnist": "50,000 images of Fashion-MNIST (all)",
-    "cifar10": "45,000 images of CIFAR-10",
-}
 METRICS = {
     "accuracy": "accuracy",
     "nll": "negative log-likelihood",
@@ -29,7 +24,7 @@ def write(runs: Path, root: Path) -> None:
     """Write the table into the README, and the chart beside the notebooks."""
     stored = {
         name: reported(read(runs / f"{name}.csv"))
-        for name in BUDGETS
+        for name in STUDIES
         if (runs / f"{name}.csv").exists()
     }
     times = {
@@ -87,12 +82,11 @@ def order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: ranks.get(name, len(ranks)))
 
 
-def render(data: str, runs: Sequence[Run], times: Mapping[str, Sequence[float]]) -> str:
-    """Return the table of one data set."""
-    budget = BUDGETS[data]
+def render(study: str, runs: Sequence[Run], times: Mapping[str, Sequence[float]]) -> str:
+    """Return the table of one study."""
     seeds = {len(values) for values in by_configuration(runs, "nll").values()}
     lines = [
-        f"**{TITLES[data]}**, {budget['epochs']} epochs, mean ± standard deviation over {_range(seeds)} seeds; in brackets the "
+        f"**{STUDIES[study].title}**, {STUDIES[study].settings['epochs']} epochs, mean ± standard deviation over {_range(seeds)} seeds; in brackets the "
         "mean of the paired differences from the baseline, bold where it is more than twice its standard error",
         "",
         "| | " + " | ".join(METRICS.values()) + " | time of a step |",
@@ -148,7 +142,7 @@ def _range(numbers: set[int]) -> str:
 
 
 def chart(stored: Mapping[str, Sequence[Run]]) -> Figure:
-    """Draw the paired differences from the baseline: a row a technique, a column a metric, a colour a data set."""
+    """Draw the paired differences from the baseline: a row a technique, a column a metric, a colour a study."""
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     axes = figure.subplots(1, len(METRICS), sharey=True)
     names = order(
@@ -162,7 +156,7 @@ def chart(stored: Mapping[str, Sequence[Run]]) -> Figure:
     titles = ["best combination" if name in COMBINATIONS else name for name in names]
     rows = list(dict.fromkeys(titles))
     for axis, (metric, title) in zip(axes, METRICS.items(), strict=True):
-        for index, (data, runs) in enumerate(stored.items()):
+        for index, (study, runs) in enumerate(stored.items()):
             having = [run for run in runs if metric in run.metrics]
             found = paired_differences(having, metric, BASELINE)
             for name, differences in found.items():
@@ -175,7 +169,7 @@ def chart(stored: Mapping[str, Sequence[Run]]) -> Figure:
                 )
                 axis.errorbar(
                     mean, row, xerr=spread / len(differences) ** 0.5, fmt="o", color=f"C{index}", capsize=3,
-                    label=TITLES[data] if row == 0.22 * index else None,
+                    label=STUDIES[study].title if row == 0.22 * index else None,
                 )  # fmt: skip
         axis.axvline(0, color="0.6", linewidth=1)
         axis.set_xlabel(f"{title},\nless the baseline's")

@@ -1,7 +1,7 @@
 """One run: a network, a technique, a seed, and what is measured afterwards."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -9,16 +9,31 @@ from typing import Any
 
 import torch
 from reglab.augment import shift_and_flip
-from reglab.data import Data, Split
+from reglab.data import Data, Split, load
 from reglab.models import ResNet
 from reglab.training import MEASURED, evaluate, logits_of, train
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autograder.course import Course
+from solutions.results.configurations import STUDIES, Settings
 
 LEARNING_RATE = 5e-3
-Settings = Mapping[str, Any]
+
+
+Measure = Callable[[Data, Settings, int], dict[str, float]]
+
+
+def run_in(
+    study: str, folder: Path | None, measure: Measure, settings: Settings, seed: int
+) -> dict[str, float]:
+    """Measure on the data of a study, which each process loads once, from `folder` (see `reglab.data.load`)."""
+    return measure(_data(study, folder), settings, seed)
+
+
+@cache
+def _data(study: str, folder: Path | None) -> Data:
+    return load(STUDIES[study].data, folder)
 
 
 @cache

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 from reglab.data import Data, Split
 from reglab.sweep import Run, read
 
-from solutions.results import table
+from solutions.results import table, training
+from solutions.results.__main__ import main
 from solutions.results.configurations import COMBINATIONS, CONFIGURATIONS, STUDIES, configurations_of
 from solutions.results.training import build, measure
 from tests.conftest import ROOT
@@ -61,21 +65,47 @@ def test_the_table_tells_paired_differences_and_the_best_combination() -> None:
         )
         for seed in range(3)
     ]
-    text = table.render("embedded", table.reported([*runs, _run("mixup", 0, 0.1, 0.99)]), {})
+    text = table.render("embedded", table.reported([*runs, *(_run("mixup", seed, 0.1, 0.99) for seed in range(2))]), {})
     assert "| dropout | 0.860 ± 0.010 (**+0.050**) | 1.000 ± 0.100 (**−0.100**) |" in text
-    assert f"| best combination: {first} | 0.910" in text
+    assert f"| {table.BEST}: {first} | 0.910" in text
     assert second not in text.replace(first, "")
-    assert "mixup" not in text, "one seed has no spread"
+    assert "| mixup" not in text, "two seeds are too few"
     assert "| temperature scaling | 0.810" in text
 
 
 def test_the_readme_shows_what_is_stored() -> None:
     readme = (ROOT / "README.md").read_text()
     for path in RUNS.glob("*.csv"):
-        if path.stem in STUDIES:
-            stored = read(path)
-            assert stored
-            assert {run.configuration for run in stored} <= CONFIGURATIONS.keys()
-            times: dict[str, list[float]] = {}
-            if not path.with_name(f"{path.stem}_time.csv").exists():
-                assert table.render(path.stem, table.reported(stored), times) in readme
+        study = path.stem.removesuffix("_time")
+        assert study in STUDIES
+        assert {run.configuration for run in read(path)} <= CONFIGURATIONS.keys()
+        if told := table.of_study(RUNS, study):
+            assert table.render(study, told, table.times(RUNS, study)) in readme
+
+
+def test_the_command_makes_what_is_missing_and_tells_what_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The path of CIFAR-10, whose images are not on this machine: on random ones, with a network as wide but less deep."""
+    study = replace(STUDIES["cifar10"], settings={**STUDIES["cifar10"].settings, "stages": [1, 1], "epochs": 1})
+    monkeypatch.setitem(STUDIES, "cifar10", study)
+    asked: list[tuple[str, Path | None]] = []
+
+    def load(name: str, cache: Path | None) -> Data:
+        asked.append((name, cache))
+        return tiny(3)
+
+    monkeypatch.setattr(training, "load", load)
+    written: list[Path] = []
+    monkeypatch.setattr(table, "write", lambda runs, root: written.append(runs))
+    command = ["results", "--study", "cifar10", "--runs", str(tmp_path), "--cache", str(tmp_path / "images")]
+    only = ["--only", "baseline", "CutMix", "--seeds", "1"]
+    training._data.cache_clear()
+    for _ in range(2):
+        monkeypatch.setattr("sys.argv", [*command, *only])
+        main()
+    training._data.cache_clear()
+    assert asked == [("cifar10", tmp_path / "images")]
+    assert [(run.configuration, run.seed) for run in read(tmp_path / "cifar10.csv")] == [("baseline", 0), ("CutMix", 0)]
+    assert len(read(tmp_path / "cifar10_time.csv")) == 10
+    assert written == [tmp_path] * 2

@@ -1,5 +1,7 @@
 """Runs kept in a table: nothing is run twice, nothing is lost, and a table of another sweep is refused."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,21 @@ def test_a_file_that_is_no_table_of_runs_says_what_to_do(tmp_path: Path, text: s
     (tmp_path / "runs.csv").write_text(text)
     with pytest.raises(SweepError, match=r"runs\.csv is (not a table of runs|damaged)"):
         read(tmp_path / "runs.csv")
+
+
+def measured_elsewhere(settings: dict[str, float], seed: int) -> dict[str, float]:
+    """What `Trainer` measures, and in which process; the first of all takes a little longer than the next."""
+    time.sleep(0.2 * (seed == settings["p"] == 0))
+    return {"loss": settings["p"] + seed / 3, "process": os.getpid()}
+
+
+def test_jobs_run_in_processes_of_their_own(tmp_path: Path) -> None:
+    runs = sweep(tmp_path / "runs.csv", measured_elsewhere, CONFIGURATIONS, range(3), jobs=2)
+    assert by_configuration(runs, "loss") == {"none": [0.0, 0.333333, 0.666667], "half": [0.5, 0.833333, 1.16667]}
+    processes = {run.metrics["process"] for run in runs}
+    assert 1 <= len(processes) <= 2
+    assert os.getpid() not in processes
+    assert runs == read(tmp_path / "runs.csv")
 
 
 def test_values_are_paired_by_their_seeds() -> None:

@@ -26,6 +26,15 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
 """Common choices, fixed before the first run and not tuned: what each technique does out of the box."""
 
 COMBINATIONS: dict[str, dict[str, Any]] = {
+    "weight decay + dropout": {"weight_decay": 0.05, "slot": "Dropout", "p": 0.1},
+    "weight decay + mixup + DropBlock": {
+        "weight_decay": 0.05,
+        "mix": "mixup",
+        "mix_alpha": 0.2,
+        "slot": "DropBlock2d",
+        "p": 0.1,
+        "block_size": 3,
+    },
     "augmentation + weight decay": {"shift": 2, "weight_decay": 0.05},
     "augmentation + weight decay + label smoothing": {
         "shift": 2,

@@ -10,7 +10,11 @@ from reglab.training import mean_and_spread
 from autograder.files import replace_between
 from solutions.results.configurations import BASELINE, COMBINATIONS, STUDIES, TECHNIQUES
 
+BEST = f"best of {len(COMBINATIONS)} combinations"
 TEMPERED = "temperature scaling"
+FEWEST = 3
+"""Seeds from which on a mean and a spread are told."""
+
 METRICS = {
     "accuracy": "accuracy",
     "nll": "negative log-likelihood",
@@ -22,34 +26,38 @@ CHART = Path("notebooks") / "results.png"
 
 def write(runs: Path, root: Path) -> None:
     """Write the table into the README, and the chart beside the notebooks."""
-    stored = {
-        name: reported(read(runs / f"{name}.csv"))
-        for name in STUDIES
-        if (runs / f"{name}.csv").exists()
-    }
-    times = {
-        name: by_configuration(read(path), "milliseconds")
-        for name in stored
-        if (path := runs / f"{name}_time.csv").exists()
-    }
-    text = "\n\n".join(render(name, stored[name], times.get(name, {})) for name in stored)
+    stored = {name: told for name in STUDIES if (told := of_study(runs, name))}
+    text = "\n\n".join(render(name, told, times(runs, name)) for name, told in stored.items())
     replace_between(
         root / "README.md", "<!-- results: begin -->", "<!-- results: end -->", text
     )
     chart(stored).savefig(root / CHART, dpi=110, metadata={"Software": ""})
 
 
+def of_study(runs: Path, study: str) -> list[Run]:
+    """Return what the table tells of a study; nothing if it has not been run, or for too few seeds."""
+    path = runs / f"{study}.csv"
+    return reported(read(path)) if path.exists() else []
+
+
+def times(runs: Path, study: str) -> dict[str, list[float]]:
+    """Return the milliseconds of a step by configuration, as far as they are stored."""
+    path = runs / f"{study}_time.csv"
+    return by_configuration(read(path), "milliseconds") if path.exists() else {}
+
+
 def reported(runs: Iterable[Run]) -> list[Run]:
     """Return what the table tells of each run, and a row of its own for the baseline at the temperature fitted to it.
 
-    Combinations are left out but for the one with the least validation loss.
+    Combinations are left out but for the one with the least validation loss, and so is what was run for fewer seeds than
+    `FEWEST`.
     """
     runs = list(runs)
     losses = by_configuration(runs, "validation_loss")
     combined = {
         name: mean_and_spread(losses[name])[0]
         for name in COMBINATIONS
-        if len(losses.get(name, ())) > 1
+        if len(losses.get(name, ())) >= FEWEST
     }
     best = min(combined, key=lambda name: combined[name]) if combined else ""
     found = []
@@ -60,9 +68,8 @@ def reported(runs: Iterable[Run]) -> list[Run]:
             )
         if run.configuration == BASELINE:
             found.append(Run(TEMPERED, run.seed, run.settings, _told(run.metrics, "tempered")))
-    # One seed has no spread, so what was run once is not told yet.
     seeds = by_configuration(found, "nll")
-    return [run for run in found if len(seeds[run.configuration]) > 1]
+    return [run for run in found if len(seeds[run.configuration]) >= FEWEST]
 
 
 def _told(metrics: Mapping[str, float], which: str) -> dict[str, float]:
@@ -105,7 +112,7 @@ def _rows(runs: Sequence[Run], times: Mapping[str, Sequence[float]]) -> Iterator
             differences = paired_differences(having, metric, BASELINE).get(name)
             cells.append(_cell(values, differences))
         cells.append(_time(name, times))
-        title = f"best combination: {name}" if name in COMBINATIONS else name
+        title = f"{BEST}: {name}" if name in COMBINATIONS else name
         yield f"| {title} | " + " | ".join(cells) + " |"
 
 
@@ -153,7 +160,7 @@ def chart(stored: Mapping[str, Sequence[Run]]) -> Figure:
             if run.configuration != BASELINE
         }
     )
-    titles = ["best combination" if name in COMBINATIONS else name for name in names]
+    titles = [BEST if name in COMBINATIONS else name for name in names]
     rows = list(dict.fromkeys(titles))
     for axis, (metric, title) in zip(axes, METRICS.items(), strict=True):
         for index, (study, runs) in enumerate(stored.items()):
@@ -163,10 +170,7 @@ def chart(stored: Mapping[str, Sequence[Run]]) -> Figure:
                 if len(differences) < 2:
                     continue
                 mean, spread = mean_and_spread(differences)
-                row = (
-                    rows.index("best combination" if name in COMBINATIONS else name)
-                    + 0.22 * index
-                )
+                row = rows.index(BEST if name in COMBINATIONS else name) + 0.22 * index
                 axis.errorbar(
                     mean, row, xerr=spread / len(differences) ** 0.5, fmt="o", color=f"C{index}", capsize=3,
                     label=STUDIES[study].title if row == 0.22 * index else None,

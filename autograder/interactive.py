@@ -7,8 +7,10 @@ import json
 import os
 import secrets
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ from autograder.student import local_student
 from autograder.verdict import ProgressTable, Standing, Verdict
 
 _PROGRESS_FILE = ".progress.json"
+PATIENCE_S = 20.0
+"""After how long `check` says that it still runs. The longest check, the capstone's, takes a few seconds."""
+
 _tried: dict[str, list[str]] = {}
 """What was checked of each exercise in this session: a hint is spent on each new try."""
 
@@ -52,13 +57,30 @@ def check(exercise: Callable[..., Any]) -> Verdict | None:
         if _under_nbgrader():
             outcomes, noticed = _grade_here(unit, declared, exercise)
             return Verdict(name, outcomes, library or noticed, as_number=True)
-        outcomes, noticed = _run(unit.public_checks, declared, exercise, PUBLIC_SEED)
+        with _patience(name):
+            outcomes, noticed = _run(unit.public_checks, declared, exercise, PUBLIC_SEED)
         verdict = _verdict(declared, outcomes, library or noticed, unit, source)
     except KeyboardInterrupt:
         print(f"Stopped while checking {name}: is there a loop that never ends?")
         return None
     _remember(unit.stem, verdict)
     return verdict
+
+
+@contextmanager
+def _patience(name: str) -> Iterator[None]:
+    """Say after a while how to stop: a kernel that is busy for ever looks like one that thinks."""
+    text = (
+        f"{name} is still being checked after {PATIENCE_S:g} seconds. Is there a loop that never ends? "
+        "To stop, interrupt the kernel (the square button)."
+    )
+    timer = threading.Timer(PATIENCE_S, print, [text], {"flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _run(

@@ -114,6 +114,17 @@ def test_interrupting_a_check_is_a_sentence(capsys: pytest.CaptureFixture[str]) 
     assert "Stopped while checking double: is there a loop" in capsys.readouterr().out
 
 
+def test_a_check_that_takes_long_says_how_to_stop_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(interactive, "PATIENCE_S", 0.01)
+    check(ran("import time\ndef double(x):\n    time.sleep(0.5)\n    return 2 * x"))
+    assert "double is still being checked after 0.01 seconds. Is there a loop" in capsys.readouterr().out
+    monkeypatch.setattr(interactive, "PATIENCE_S", 60.0)
+    check(ran("def double(x): return 2 * x"))
+    assert "still being checked" not in capsys.readouterr().out
+
+
 def test_what_comes_again_is_not_repeated() -> None:
     shown = repr(check(ran("double = lambda x: 1 / 0")))
     assert shown.count("ZeroDivisionError") == 1

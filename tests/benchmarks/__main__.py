@@ -58,7 +58,7 @@ PARTS: dict[str, tuple[str, Measure]] = {
     "peers": ("this project beside nbgrader and Otter (about 10 minutes)", _peers),
     "scaling": ("what a second worker brings (2 minutes)", _scaling),
     "scale": ("a very large class in one run: memory and rate (15 minutes for 10,000)", _scale),
-    "isolation": ("what the sandbox costs, every unit (1 minute)", _isolation),
+    "isolation": ("what the sandbox costs, every unit that trains nothing (1 minute)", _isolation),
     "notebook": ("`check` in a fresh kernel, every exercise (2 minutes)", _notebook),
     "dropconnect": ("what a mask for each example costs (10 seconds)", _dropconnect),
 }

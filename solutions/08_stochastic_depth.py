@@ -580,10 +580,11 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
 # **What to see.** A blue stroke is a step, the diamond the median. With "one coin" each step runs another number of blocks, so
 # its strokes are spread out by chance as well as by your machine. With "survivors only" the work varies from step to step by
 # about 3 % ($\sqrt{32 \cdot 2.12}$ of $32 \cdot 8.75$ branches): 32 examples even out. What its strokes are spread beyond that
-# comes from your machine, as in the first two rows.
+# comes from your machine, as in the first two rows. The last column of the table is the median over the rounds of a step's time
+# over that of the first network in the same round, with its standard error.
 #
-# **What we measured.** We ran the cell four times more than the output above shows (one thread; other programs were running).
-# Of the time without stochastic depth, yours took 106 % each time, one coin 80 to 85 %, the survivors only 97 or 98 %.
+# **What we measured.** Besides the run above we ran the cell four more times (one thread; other programs were running). In
+# these, of the time without stochastic depth, yours took 106 % each time, one coin 80 to 85 %, the survivors only 97 or 98 %.
 # **Coins for each example save nothing**: all is computed as before, and then multiplied. One coin saves, but less than the
 # 27 % that the expected depth promises: loss, first and last layer and the optimizer run as before, and our wrapper has to
 # subtract x again. Computing the survivors only saves little or nothing, because picking them and putting them back take

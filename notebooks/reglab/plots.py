@@ -159,7 +159,7 @@ def final_values(runs: Mapping[str, Sequence[History]], metrics: Sequence[str], 
         last: average over this many final epochs.
     """
     figure, [axes] = grid(1, len(metrics), 3.4 * len(metrics), 3.2)
-    letters = max(7, 34 // len(runs))  # that fit on a line of a label without touching the next label
+    letters = max(5, 30 // len(runs))  # that fit on a line of a label without touching the next label
     for axis, metric in zip(axes, metrics, strict=True):
         for index, histories in enumerate(runs.values()):
             values = [history.last(metric, last) for history in histories]

@@ -160,6 +160,9 @@ def test_corners_are_enough_coins() -> None:
 
 
 def test_sizes_for_patterns() -> None:
+    n, c, height, width = PUBLIC["SPARE"]
+    assert height == width, "the block is as large as the map, so that p is the rate of maps"
+    assert PUBLIC["MIDDLE"][1] ** (n * c) < 1e-16, "no map of which something is left"
     low, high = PUBLIC["FEW"]
     for k, (n, c, height, width) in PUBLIC["SPARSE"].items():
         places = (height - k + 1) * (width - k + 1)

@@ -297,6 +297,14 @@ def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, 
         expect_diagnosis(STEM, exercise, results, expected)
 
 
+@pytest.mark.parametrize("change", ["torch.relu(x + self.drop(out))", "self.drop(x + out)"])
+def test_where_the_identity_is_gone_no_one_is_told_that_nothing_was_dropped(change: str) -> None:
+    with layers.one_thread():
+        results = results_of(STEM, *_changed(_BLOCK, _FULL, f"return {change}"), SEEDS[1])
+    (said,) = (o.message for o in results if o.check.name == "block_tosses_coins_for_examples")
+    assert said == "no example came out as x, so no dropped branch can be seen"
+
+
 ALSO_RIGHT: dict[str, tuple[str, str]] = {
     "layer": ("DropPath", _PATH),
     "block": ("ResidualBlock", _BLOCK),

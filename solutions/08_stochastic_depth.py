@@ -18,7 +18,7 @@
 #
 # **The papers:** G. Huang, Y. Sun, Z. Liu, D. Sedra and K. Weinberger, *Deep Networks with Stochastic Depth*, ECCV 2016,
 # [arXiv:1603.09382](https://arxiv.org/abs/1603.09382), section 3; and for the block K. He, X. Zhang, S. Ren and J. Sun,
-# *Identity Mappings in Deep Residual Networks*, ECCV 2016, [arXiv:1603.05027](https://arxiv.org/abs/1603.05027), section 2.
+# *Identity Mappings in Deep Residual Networks*, ECCV 2016, [arXiv:1603.05027](https://arxiv.org/abs/1603.05027).
 #
 # **Conventions.** As everywhere in this course, $p$ is the probability of *dropping*, training divides what is kept by
 # $1-p$, and evaluation changes nothing. The paper differs in four points. Its $p_\ell$ is the probability that block
@@ -35,7 +35,7 @@ from autograder import check, progress, ready
 # %%
 from itertools import product
 from math import prod
-from time import perf_counter
+from time import process_time
 
 from reglab.data import load
 from reglab.models import ResNet
@@ -187,6 +187,7 @@ class DropPath(nn.Module):
         ValueError: in the constructor, if p is not in [0, 1]. The message shows p.
 
     The layer has no parameters and no buffers: coins are tossed anew for each call and not kept.
+    Keep the argument as `self.p`: `extra_repr` prints it.
     """
 
     def __init__(self, p: float) -> None:
@@ -286,7 +287,7 @@ if ready(DropPath, ResidualBlock):
             before, h = h, block(h)
             same += int((h == before).flatten(1).all(dim=1).sum())
     print("after 50 blocks with p = 1, every bit is the same:", torch.equal(through, x))
-    print(f"50 blocks with p = 0.5: bit by bit the same in {same / 800:.1f} of 800 passages")
+    print(f"50 blocks with p = 0.5, share of passages that changed nothing: {same / 800:.1f}")
 
 # %% [markdown]
 # ## 6 · The depth that actually ran, and what gradients see of it
@@ -361,8 +362,8 @@ if ready(drop_path_rates, DropPath):
 
 # %% [markdown]
 # **What to see.** On the left, the top is full of holes and the bottom nearly whole: that is the linear rule. Each column is
-# another network. On the right, the dots lie on the bars. Training goes through networks of 5 to 12 blocks, and evaluation
-# uses one of 12 that it hardly ever saw whole.
+# another network. On the right, the dots lie on the bars. Training goes mostly through networks of 6 to 11 blocks, and
+# evaluation uses one of 12 that it hardly ever saw whole.
 #
 # **Gradients by depth.** A network of 24 such blocks, fresh from its constructor; 64 images; the norm of the loss's
 # gradient with respect to what each block puts out. Three kinds: your blocks, your blocks with stochastic depth, and your
@@ -372,7 +373,7 @@ if ready(drop_path_rates, DropPath):
 q3 = predict(
     "From block 24 back to block 1, what does the gradient do in the PLAIN network (with batch "
     "norm, at the start of training)?",
-    ["it shrinks 100-fold or more", "it stays about the same", "it grows 100-fold or more"],
+    ["it shrinks 10-fold or more", "it changes less than 10-fold", "it grows 10-fold or more"],
     mine=None,
 )
 
@@ -433,7 +434,7 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
     grown = growth["plain"][0]
     q3.compare(
         "a" if grown < 0.1 else "c" if grown > 10 else "b",
-        "Batch norm divides by the standard deviation of what comes in, in each of 24 layers.",
+        "Batch norm restores the variance that ReLU and centring remove, and the gradient pays for it.",
     )
 
 # %% [markdown]
@@ -442,14 +443,23 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
 #
 # **What we measured.** Over three seeds, the gradient at block 1 was 2200 ± 1300 times that at block 24 in the plain
 # network, 12.3 ± 0.9 times in the residual one and 15.1 ± 1.1 times with stochastic depth. The plain network's gradients do
-# not vanish here, as the story is often told, they explode: batch norm keeps the activations alive, and pays for it with
-# the gradient. The identity path is what keeps them in bounds. Stochastic depth changed little, at the start of training.
+# not vanish here, as the story is often told, they explode. The identity path is what keeps them in bounds. Stochastic depth
+# changed little, at the start of training.
 # The paper found larger gradients in early blocks with it, averaged over training; our picture neither shows nor
 # contradicts that.
 #
+# **Why do they explode?** Follow one batch norm, its ReLU and its convolution. Of a standard normal value a ReLU leaves a mean
+# square of $\frac12$, but a variance of $\frac12 - \frac1{2\pi} \approx 0.34$ only: the rest is its mean, which the next batch
+# norm removes. To bring what is left back to a variance of 1, that batch norm divides by its standard deviation, and so it
+# multiplies the gradient on the way back, in square by $1/0.34$. The ReLU lets half of the gradient's square pass. (The
+# convolution's gain is in both and cancels.) That makes a factor of about $\sqrt{0.5/0.34} \approx 1.2$ for each batch norm, of
+# which 46 lie between the outputs of blocks 1 and 24, two in a branch. We measured $2200^{1/46} \approx 1.18$. The full
+# derivation is in G. Yang et al., *A Mean Field Theory of Batch Normalization*, 2019,
+# [arXiv:1902.08129](https://arxiv.org/abs/1902.08129).
+#
 # ## 7 · Does it save time?
 #
-# The paper reports that its training took about a quarter less time. Does yours? `DropPath` multiplies by zero what was
+# The paper's authors report a fifth to a quarter less training time. Do you get that? `DropPath` multiplies by zero what was
 # computed already, and a product with zero takes as long as any other. To save time the branch must not be computed at all.
 # There are two ways:
 #
@@ -462,7 +472,7 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
 # %%
 q4 = predict(
     "12 blocks, rates rising to 0.5 (expected depth 8.75 of 12, or 73 %). Which take less time "
-    "for a training step than a network without stochastic depth?",
+    "for a training step than a network without stochastic depth, by 10 % or more?",
     [
         "all three",
         "one coin for the batch, and survivors only",
@@ -500,20 +510,30 @@ class SurvivorsOnly(OneCoin):
 
 
 @one_thread()
-def step_times(build_block, steps: int = 16) -> list[float]:
-    """Milliseconds of training steps on 64 images, after two that are not counted."""
+def step_times(builders, rounds: int = 40) -> dict[str, list[float]]:
+    """Milliseconds of processor time of training steps on 32 images, by name.
+
+    In each round every network takes one step, so that a machine that becomes slower or faster
+    does so for all of them. Two rounds before the first are not counted.
+    """
     torch.manual_seed(0)
-    network = ResNet(build_block, width=12, stages=(12,), stride=2)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    times = []
-    for _ in range(steps + 2):
-        begin = perf_counter()
-        optimizer.zero_grad()
-        logits = network(data.train.images[:64])
-        nn.functional.cross_entropy(logits, data.train.labels[:64]).backward()
-        optimizer.step()
-        times.append(1000 * (perf_counter() - begin))
-    return times[2:]
+    networks = {n: ResNet(b, width=12, stages=(12,), stride=2) for n, b in builders.items()}
+    optimizers = {n: torch.optim.SGD(m.parameters(), lr=0.01) for n, m in networks.items()}
+    times = {name: [] for name in builders}
+    for _ in range(rounds + 2):
+        for name, network in networks.items():
+            begin = process_time()
+            optimizers[name].zero_grad()
+            logits = network(data.train.images[:32])
+            nn.functional.cross_entropy(logits, data.train.labels[:32]).backward()
+            optimizers[name].step()
+            times[name].append(1000 * (process_time() - begin))
+    return {name: t[2:] for name, t in times.items()}
+
+
+def quartiles(values: list[float]) -> list[float]:
+    """Lower quartile, median, upper quartile: strays far off change none of them."""
+    return torch.tensor(values).quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
 
 
 if ready(drop_path_rates, DropPath, ResidualBlock):
@@ -523,42 +543,52 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
         "one coin, skipped": lambda c, number: OneCoin(c, rates[number - 1]),
         "survivors only": lambda c, number: SurvivorsOnly(c, rates[number - 1]),
     }
-    times = {name: step_times(build) for name, build in variants.items()}
-    middle = {name: sorted(t)[len(t) // 2] for name, t in times.items()}
+    times = step_times(variants)
+    middle = {name: quartiles(t)[1] for name, t in times.items()}
     figure, [[axis]] = grid(1, 1, 7.2, 3.2)
     for row, (name, t) in enumerate(times.items()):
         axis.plot(t, [row] * len(t), "|", color="#0072B2", markersize=14, alpha=0.6)
         axis.plot(middle[name], row, "D", color="#D55E00", markersize=7)
     axis.set_yticks(range(len(times)), list(times))
-    axis.set(xlabel="time of a training step (ms)", xlim=(0, 1.6 * max(middle.values())))
+    axis.set(
+        xlabel="processor time of a training step (ms)", xlim=(0, 1.6 * max(middle.values()))
+    )
     axis.margins(y=0.15)
     axis.invert_yaxis()
     said = "; ".join(f"{name} {t:.0f} ms" for name, t in middle.items())
-    show(figure, f"Times of 16 training steps (bars) and their median (diamond): {said}.")
-    whole = middle["no stochastic depth"]
-    for name, t in middle.items():
-        mean, spread = mean_and_spread(times[name])
+    show(figure, f"Times of 40 training steps (strokes) and their median (diamond): {said}.")
+    whole, less = times["no stochastic depth"], []
+    print(f"{'':20} median and middle half of the steps   share of the time without, by round")
+    for name, t in times.items():
+        low, half, high = quartiles(t)
+        below, share, above = quartiles([a / b for a, b in zip(t, whole, strict=True)])
+        # the standard error of a median of normal values, from their middle half
+        error = 1.253 * (above - below) / 1.349 / len(t) ** 0.5
+        less += [name] if share < min(0.9, 1 - 3 * error) else []
         print(
-            f"{name:20} median {t:5.1f} ms = {t / whole:4.0%}; mean {mean:5.1f} ± {spread:.1f}"
+            f"{name:20} {half:6.1f} ms ({low:.1f} to {high:.1f})".ljust(58),
+            f"{share:4.0%} ± {error:.1%}",
         )
-    less = [name for name in list(middle)[1:] if middle[name] < 0.95 * whole]
-    letters = {3: "a", 0: "d"}
+    one, some = "one coin, skipped" in less, "survivors only" in less
     q4.compare(
-        letters.get(len(less), "b" if "survivors only" in less else "c"),
-        "Only what is not computed takes no time.",
+        "a" if len(less) == 3 else "b" if one and some else "c" if one else "d",
+        "Less has to be less by three standard errors, too. What is not computed takes no time; "
+        "what is computed and multiplied by zero does.",
     )
 
 # %% [markdown]
-# **What to see.** A blue stroke is a step, the diamond the median. Those of "one coin" are spread out, because each step runs
-# another number of blocks; those of "survivors only" are not, for among 64 examples chance evens out. Stray strokes far
-# to the right are other programs on your machine.
+# **What to see.** A blue stroke is a step, the diamond the median. With "one coin" each step runs another number of blocks, so
+# its strokes are spread out by chance as well as by your machine. With "survivors only" the work varies from step to step by
+# about 3 % ($\sqrt{32 \cdot 2.12}$ of $32 \cdot 8.75$ branches): 32 examples even out. What its strokes are spread beyond that
+# comes from your machine, as in the first two rows. The last column of the table is the median over the rounds of a step's time
+# over that of the first network in the same round, with its standard error.
 #
-# **What we measured.** We ran the cell three times (one thread, other programs running). Of the time without stochastic depth,
-# yours took 103, 102 and 110 %, one coin 82, 88 and 85 %, the survivors only 92, 96 and 102 %. **Coins for each example save
-# nothing**, they cost a little. One coin saves, but not the 27 % that the expected depth promises: loss, first and last
-# layer and the optimizer run as before, and our wrapper has to subtract x again. Computing the survivors only saves little
-# or nothing here, because picking and putting back take time too. Most of the spread with one coin is not noise: it is the
-# depth.
+# **What we measured.** Besides the run above we ran the cell four more times (one thread; other programs were running). In
+# these, of the time without stochastic depth, yours took 106 % each time, one coin 80 to 85 %, the survivors only 97 or 98 %.
+# **Coins for each example save nothing**: all is computed as before, and then multiplied. One coin saves, but less than the
+# 27 % that the expected depth promises: loss, first and last layer and the optimizer run as before, and our wrapper has to
+# subtract x again. Computing the survivors only saves little or nothing, because picking them and putting them back take
+# time too.
 #
 # ## 8 · Does it help?
 #
@@ -761,7 +791,7 @@ if ready(DropPath):
 # - G. Huang et al., *Deep Networks with Stochastic Depth*, 2016, [arXiv:1603.09382](https://arxiv.org/abs/1603.09382):
 #   the rule, the time it saves, and gradients by depth during training.
 # - K. He et al., *Identity Mappings in Deep Residual Networks*, 2016, [arXiv:1603.05027](https://arxiv.org/abs/1603.05027):
-#   five ways to spoil the identity path, each measured.
+#   several ways to spoil the identity path, each measured.
 # - A. Veit, M. Wilber and S. Belongie, *Residual Networks Behave Like Ensembles of Relatively Shallow Networks*, 2016,
 #   [arXiv:1605.06431](https://arxiv.org/abs/1605.06431): blocks removed after training.
 # - H. Touvron et al., *Going deeper with Image Transformers*, 2021, [arXiv:2103.17239](https://arxiv.org/abs/2103.17239):

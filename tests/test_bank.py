@@ -209,6 +209,8 @@ RELATIVES = {
     "ConvOneMaskForTheBatch": {"ConvOneWeightMaskForTheBatch", "ConvOneBiasMaskForTheBatch"},
     "ConvMasksOnActivations": {"ConvMaskPerUnit", "ConvBiasSharesAWeightsCoin"},
     "statistics_of_the_training_pass_and_left_changed": {"statistics_of_the_training_pass"},
+    "MaskOfOneAxis": {"MaskOfOneAxisButForZero"},
+    "MaskOfOneAxisButForZero": {"MaskOfOneAxis"},
 }
 """What may be said of a mistake that is not in the bank, because it is as true of it."""
 

@@ -60,7 +60,7 @@ EXERCISES = (
             "up: that is a maximum over a k x k window. How much padding makes H - k + 1 places into H pixels again?",
             "Pad the seeds (as floats) with k - 1 zeros on all four sides, and take F.max_pool2d with kernel k and stride 1: "
             "that gives H x W again. Kept is where it is 0; the factor is kept.numel() / kept.sum(), which needs a clamp "
-            "where the sum is 0.",
+            "where the sum is 0. At p = 1 take 1 for gamma, which on large maps is less.",
         ),
         forbids=_LIBRARY,
         uses=("dropblock_gamma",),
@@ -98,6 +98,10 @@ SMALL = (0.13, 0.17)
 # For patterns, scales and gradients: 6 * 7 maps of 8 x 11. Nothing dropped: 54 places a map, gamma >= 0.03: 1e-30.
 FIRST = (6, 7, 8, 11)
 MIDDLE = (0.2, 0.4)
+
+# Maps as large as the block, half of whose pixels are 0 in the input, as behind a ReLU: which were dropped is seen by the other
+# half. All 6 * 7 are dropped with 0.4^42 < 2e-17.
+SPARE = (6, 7, 5, 5)
 
 
 # -- dropblock_gamma -----------------------------------------------------------------------------------------------------
@@ -150,6 +154,14 @@ def gamma_is_p_where_there_is_one_place(student: Any, draw: Draw) -> None:
         expect.close(
             expect.scalar(call.get(), what), q, what, kind, 1e-6, 1e-9, {n: v for n, v in wrong.items() if v != q}
         )
+
+
+@check("dropblock_gamma", points=1)
+def gamma_refuses_a_p_that_makes_no_sense(student: Any, draw: Draw) -> None:
+    """A p outside [0, 1] is a ValueError."""
+    target, plan, p = expect.function(student.dropblock_gamma), student.together(), draw.probability()
+    ps = [("negative" if q < 0 else "above_1", plan.call(target, q, 3, 8, 9)) for q in (-p, -0.001, 1.001, 1 + p, 5)]
+    _refused(ps, "p_accepted", "dropblock_gamma with such a p")
 
 
 @check("dropblock_gamma", points=1)
@@ -254,10 +266,14 @@ def drops_seeds_with_probability_gamma(student: Any, draw: Draw) -> None:
 
 @check("DropBlock2d", points=3)
 def rescales_by_what_is_kept(student: Any, draw: Draw) -> None:
-    """What is kept is multiplied by total / kept: the number of values of the whole batch over the number of those kept."""
+    """What is kept is multiplied by total / kept: all values of the batch over those not dropped, zeros among them."""
     x, plan, answers = draw.signed(*FIRST), student.together(), []
     for p, k, family in ((draw.probability(*MIDDLE), 3, "scale"), (draw.probability(0.6, 0.8), 5, "scale_large")):
         answers.append((p, k, family, _Layer(student, plan, p, k).output(x)))
+    half = draw.signed(*SPARE)
+    half[..., 0, 0] = half[..., 0, 0].abs()
+    half = half.clamp(min=0)
+    behind_relu = _Layer(student, plan, draw.probability(*MIDDLE), SPARE[-1]).output(half)
     for p, k, family, output in answers:
         y = expect.mixed(output)
         kept = (y != 0).double()
@@ -276,6 +292,18 @@ def rescales_by_what_is_kept(student: Any, draw: Draw) -> None:
                 "1/p": wide / p, "both": wide / share / (1 - p), **parts,
             },
         )  # fmt: skip
+    y = behind_relu()
+    whole = ((y != 0) | (half == 0)).flatten(2).all(dim=2)
+    # Where blocks are not whole, zeros do not tell what was dropped; that they are not is for another check to say.
+    if bool(whole.any()) and bool((whole | ~(y != 0).flatten(2).any(dim=2)).all()):
+        wide = half.double() * whole[..., None, None]
+        expect.close(
+            y,
+            wide / whole.double().mean(),
+            "what is kept, where half of the input is 0,",
+            "scale_zeros",
+            candidates={"values": wide * y.numel() / (y != 0).sum()},
+        )
 
 
 @check("DropBlock2d", points=3)
@@ -356,7 +384,7 @@ def passes_gradients_on(student: Any, draw: Draw) -> None:
 
 @check("DropBlock2d", points=1)
 def leaves_no_trace(student: Any, draw: Draw) -> None:
-    """The output has the dtype of the input, the input is left as it is, and no mask is kept in the module."""
+    """The output has the dtype of the input, the input is left as it is, and no mask becomes a parameter or buffer."""
     p, plan = draw.probability(*MIDDLE), student.together()
     layer = _Layer(student, plan, p, 3)
     inputs = [draw.signed(4, 5, 6, 7, dtype=d) for d in (torch.float32, torch.float64, torch.float16, torch.bfloat16)]
@@ -374,12 +402,12 @@ def survives_when_nothing_or_everything_is_dropped(student: Any, draw: Draw) -> 
     """At p = 0 the output is the input; where every value is dropped, as at p = 1, it is zero everywhere, and never NaN."""
     plan = student.together()
     x, g, one = draw.signed(3, 4, 5, 8), draw.signed(3, 4, 5, 8), draw.signed(1, 1, 3, 3)
-    # At p = 1 the output is zero wherever gamma is 1. On larger maps gamma is below 1, and an answer that follows it to the
-    # letter leaves something at p = 1: not marked down. Finite it has to be everywhere.
+    # On maps larger than the block gamma is below 1 at p = 1, here 0.247 at each of 48 corners: an answer that follows it to
+    # the letter drops them all with less than 1e-28.
     certain = [(what, _Layer(student, plan, p, k).output(draw.signed(*shape))) for what, p, k, shape in (
         ("blocks of one pixel", 1, 1, (3, 4, 5, 2)), ("a block as large as the map", 1.0, 3, (4, 6, 3, 3)),
+        ("blocks smaller than the map", 1.0, 3, (3, 4, 5, 8)),
     )]  # fmt: skip
-    larger = _Layer(student, plan, 1.0, 3).output(x)
     never = [_Layer(student, plan, p, 3) for p in (0, 0.0)]
     kept = [layer.output(x) for layer in never]
     passes = layers.passes_through_planned(plan, never[1].made, x, g, "the output at p = 0")
@@ -392,7 +420,6 @@ def survives_when_nothing_or_everything_is_dropped(student: Any, draw: Draw) -> 
         expect.that(
             some == "all", f"p1:{some}", f"at p = 1, for {what}, the output should be zero everywhere, but it is not"
         )
-    larger()
     for output in kept:
         expect.eventually(lambda output=output: layers.is_identity(output(), x, 0.0, "p0", "the output at p = 0"))
     remote = never[1].remote()
@@ -460,6 +487,7 @@ def _wrong_gammas(p: float, k: int, height: int, width: int) -> dict[str, float 
         "half_a_block": alone * height * width / ((height - k // 2) * (width - k // 2)),
         "whole_division": alone * int(factor), "rounded": [round(right, digits) for digits in (2, 3, 4)],
         "block_last": p / width**2 * _factor(width, k, height),
+        "no_brackets": alone * height * width / (height - k + 1) * (width - k + 1),
     }  # fmt: skip
 
 

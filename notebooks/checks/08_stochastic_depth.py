@@ -268,7 +268,7 @@ def passes_gradients_of_examples(student: Any, draw: Draw) -> None:
 
 @check("DropPath", points=1)
 def leaves_no_trace(student: Any, draw: Draw) -> None:
-    """The output has the dtype of the input, the input is left as it is, and no mask is kept in the module."""
+    """The output has the dtype of the input, the input is left as it is, and no mask becomes a parameter or buffer."""
     p, plan = draw.probability(), student.together()
     layer = _layer(student, plan, p=p)
     inputs = [draw.signed(24, 3, 4, dtype=d) for d in (torch.float32, torch.float64, torch.float16, torch.bfloat16)]
@@ -447,6 +447,7 @@ def block_tosses_coins_for_examples(student: Any, draw: Draw) -> None:
     x, values = draw.signed(*BLOCK_CALLS), _Values.drawn(draw, BLOCK_CALLS[1], positive=True)
     calls = _calls(student, values, x, p, [True] * BLOCK_CALLS[0]).outputs
     dropped = torch.stack([_dropped(y, x) for y in calls])
+    expect.that(bool(dropped.any()), "drops:all_alike", "no example came out as x, so no dropped branch can be seen")
     expect.independent(dropped, p, ("call", "example"), alarm)
     x = draw.signed(*BLOCK_COUNTED)
     values = _Values.drawn(draw, BLOCK_COUNTED[1], positive=True)

@@ -4,6 +4,7 @@ Functions draw and return a `matplotlib.figure.Figure`; `show` displays it in th
 """
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ LABELS = {
     "validation_loss": "validation loss (nats)",
     "train_accuracy": "training accuracy (fraction)",
     "validation_accuracy": "validation accuracy (fraction)",
-    "gap": "validation minus training loss (nats)",
+    "gap": "validation minus\ntraining loss (nats)",
 }
 
 
@@ -98,7 +99,8 @@ def map_rows(rows: Mapping[str, Tensor], unit: str = "activation", top: float | 
         top: the value of the brightest colour; by default the largest there is.
     """
     channels = len(next(iter(rows.values())))
-    top = top or max(float(maps.max()) for maps in rows.values())
+    largest = max(float(maps.max()) for maps in rows.values())
+    top = top or largest
     figure, axes = grid(len(rows), channels, 1.05 * channels + 0.9, 1.08 * len(rows) + 0.3)
     for (name, maps), line in zip(rows.items(), axes, strict=True):
         for channel, (axis, feature_map) in enumerate(zip(line, maps, strict=True)):
@@ -109,7 +111,10 @@ def map_rows(rows: Mapping[str, Tensor], unit: str = "activation", top: float | 
             if line is axes[0]:
                 axis.set_title(f"map {channel + 1}", fontsize=8)
         line[0].set_ylabel(name, fontsize=8.5)
-    figure.colorbar(drawn, ax=[axis for line in axes for axis in line], label=unit, fraction=0.03, pad=0.01)
+    figure.colorbar(
+        drawn, ax=[axis for line in axes for axis in line], label=unit, fraction=0.03, pad=0.01,
+        extend="max" if largest > top else "neither",
+    )  # fmt: skip
     return figure
 
 
@@ -154,6 +159,7 @@ def final_values(runs: Mapping[str, Sequence[History]], metrics: Sequence[str], 
         last: average over this many final epochs.
     """
     figure, [axes] = grid(1, len(metrics), 3.4 * len(metrics), 3.2)
+    letters = max(5, 30 // len(runs))  # that fit on a line of a label without touching the next label
     for axis, metric in zip(axes, metrics, strict=True):
         for index, histories in enumerate(runs.values()):
             values = [history.last(metric, last) for history in histories]
@@ -163,7 +169,7 @@ def final_values(runs: Mapping[str, Sequence[History]], metrics: Sequence[str], 
                 [index - 0.12] * len(values), values, marker, color=colour, alpha=0.55, markersize=6, linestyle=""
             )
             axis.errorbar(index + 0.12, mean, spread, fmt="_", color=colour, markersize=16, capsize=4, linewidth=2)
-        axis.set_xticks(range(len(runs)), [name.replace(" ", "\n") for name in runs])
+        axis.set_xticks(range(len(runs)), [textwrap.fill(name, letters, break_long_words=False) for name in runs])
         axis.set_xlim(-0.5, len(runs) - 0.5)
         axis.set_ylabel(LABELS.get(metric, metric))
         axis.grid(visible=False, axis="x")

@@ -15,8 +15,14 @@ from torch.nn import functional
 from autograder.mistakes import mistake, right
 
 
+def _checked(p: float) -> float:
+    if not 0 <= p <= 1:
+        raise ValueError(f"p must lie in [0, 1], got {p}")
+    return p
+
+
 def _gamma(p: float, k: int, height: int, width: int) -> float:
-    return p / k**2 * height * width / ((height - k + 1) * (width - k + 1))
+    return _checked(p) / k**2 * height * width / ((height - k + 1) * (width - k + 1))
 
 
 # -- dropblock_gamma: wrong ----------------------------------------------------------------------------------------------
@@ -28,7 +34,7 @@ def gamma_without_the_valid_places(p: float, block_size: int, height: int, width
     but there are only (H - k + 1)(W - k + 1) places from which it stays inside. On a map as large as the block that is one
     place instead of k²: how often would the map be dropped, and how often should it be?
     """
-    return p / block_size**2
+    return _checked(p) / block_size**2
 
 
 @mistake("dropblock_gamma")
@@ -78,7 +84,13 @@ def gamma_with_one_place_too_few(p: float, block_size: int, height: int, width: 
     """You count H - k places in a line of H pixels, one too few. Count for k = H: a block that is as large as the map fits in
     exactly one place.
     """
-    return p / block_size**2 * height * width / ((height - block_size) * (width - block_size))
+    return (
+        _checked(p)
+        / block_size**2
+        * height
+        * width
+        / ((height - block_size) * (width - block_size))
+    )
 
 
 @mistake("dropblock_gamma")
@@ -89,7 +101,7 @@ def gamma_with_the_factor_upside_down(
     often, not less: is your factor larger than 1?
     """
     return (
-        p
+        _checked(p)
         / block_size**2
         * (height - block_size + 1)
         * (width - block_size + 1)
@@ -102,7 +114,7 @@ def gamma_for_the_height_alone(p: float, block_size: int, height: int, width: in
     """Only the rows in which a block may begin are counted. The columns are restricted likewise: the factor needs a part for
     the width, too.
     """
-    return p / block_size**2 * height / (height - block_size + 1)
+    return _checked(p) / block_size**2 * height / (height - block_size + 1)
 
 
 @mistake("dropblock_gamma")
@@ -110,7 +122,7 @@ def gamma_for_the_width_alone(p: float, block_size: int, height: int, width: int
     """Only the columns in which a block may begin are counted. The rows are restricted likewise: the factor needs a part for
     the height, too.
     """
-    return p / block_size**2 * width / (width - block_size + 1)
+    return _checked(p) / block_size**2 * width / (width - block_size + 1)
 
 
 @mistake("dropblock_gamma")
@@ -119,7 +131,7 @@ def gamma_with_half_a_block(p: float, block_size: int, height: int, width: int) 
     edges: what is left of H pixels then?
     """
     half = block_size // 2
-    return p / block_size**2 * height * width / ((height - half) * (width - half))
+    return _checked(p) / block_size**2 * height * width / ((height - half) * (width - half))
 
 
 @mistake("dropblock_gamma")
@@ -127,7 +139,7 @@ def gamma_as_the_number_of_blocks(p: float, block_size: int, height: int, width:
     """This is how many blocks a map should lose on average, and it may be larger than 1. Gamma is the probability of each
     single seed: over how many places is that number to be shared out?
     """
-    return p * height * width / block_size**2
+    return _checked(p) * height * width / block_size**2
 
 
 @mistake("dropblock_gamma")
@@ -135,7 +147,7 @@ def gamma_corrected_for_overlap(p: float, block_size: int, height: int, width: i
     """You correct for blocks that overlap, by solving 1 - (1 - gamma)^(k²) = p or the like. It is a good thought (see section
     5), but another definition: here overlaps are counted twice, as the paper does, and gamma is proportional to p.
     """
-    alone = 1 - (1 - p) ** (1 / block_size**2)
+    alone = 1 - (1 - _checked(p)) ** (1 / block_size**2)
     return alone * height * width / ((height - block_size + 1) * (width - block_size + 1))
 
 
@@ -148,6 +160,7 @@ def gamma_in_percent(p: float, block_size: int, height: int, width: int) -> floa
 @mistake("dropblock_gamma")
 def gamma_without_p(p: float, block_size: int, height: int, width: int) -> float:
     """The result does not depend on p: it is what would be needed to drop everything. Asked for is a share p of it."""
+    _checked(p)
     return _gamma(1, block_size, height, width)
 
 
@@ -156,7 +169,7 @@ def gamma_is_p(p: float, block_size: int, height: int, width: int) -> float:
     """You return p itself, as for single pixels. A seed drops a whole block, so it has to come up more rarely: how many pixels
     does one of them drop, and how many seeds are there?
     """
-    return p
+    return _checked(p)
 
 
 @mistake("dropblock_gamma")
@@ -173,7 +186,7 @@ def gamma_by_whole_division(p: float, block_size: int, height: int, width: int) 
     or 2, whatever the true one. Use `/`.
     """
     places = (height - block_size + 1) * (width - block_size + 1)
-    return p / block_size**2 * (height * width // places)
+    return _checked(p) / block_size**2 * (height * width // places)
 
 
 @mistake("dropblock_gamma")
@@ -182,6 +195,50 @@ def gamma_as_a_tensor_of_one(p: float, block_size: int, height: int, width: int)
     all of the arguments are plain numbers.
     """
     return torch.tensor([_gamma(p, block_size, height, width)])
+
+
+@mistake("dropblock_gamma")
+def gamma_without_brackets(p: float, block_size: int, height: int, width: int) -> float:
+    """Your gamma is a probability, and far above 1: the product (H - k + 1)(W - k + 1) needs brackets around it. Python goes
+    from left to right, so in `a / b * c` only b divides, and c multiplies.
+    """
+    area = _checked(p) / block_size**2 * height * width
+    return area / (height - block_size + 1) * (width - block_size + 1)
+
+
+@mistake("dropblock_gamma")
+def gamma_of_any_p(p: float, block_size: int, height: int, width: int) -> float:
+    """A p such as 1.5 or -0.1 is accepted, and gamma is then no probability either. Say so at once, with a ValueError."""
+    return (
+        p
+        / block_size**2
+        * height
+        * width
+        / ((height - block_size + 1) * (width - block_size + 1))
+    )
+
+
+@mistake("dropblock_gamma")
+def gamma_of_a_negative_p(p: float, block_size: int, height: int, width: int) -> float:
+    """A p above 1 is refused, but not one below 0. A probability lies between the two: look at the comparison."""
+    if p > 1:
+        raise ValueError(p)
+    return (
+        p
+        / block_size**2
+        * height
+        * width
+        / ((height - block_size + 1) * (width - block_size + 1))
+    )
+
+
+@mistake("dropblock_gamma")
+def gamma_asserts_its_p(p: float, block_size: int, height: int, width: int) -> float:
+    """A p outside of [0, 1] is refused by `assert`. Assertions are for what cannot happen, and vanish under `python -O`; an
+    argument that is wrong is a ValueError, which the caller can tell from other errors.
+    """
+    assert 0 <= p <= 1, f"p must lie in [0, 1], got {p}"
+    return _gamma(p, block_size, height, width)
 
 
 @mistake("dropblock_gamma")
@@ -202,7 +259,7 @@ def gamma_with_the_block_last(p: float, height: int, width: int, block_size: int
     up.
     """
     places = (height - block_size + 1) * (width - block_size + 1)
-    return p / block_size**2 * height * width / places if places else 0.0
+    return _checked(p) / block_size**2 * height * width / places if places else 0.0
 
 
 @mistake("dropblock_gamma")
@@ -219,6 +276,8 @@ def gamma_with_other_names(drop_prob: float, block: int, h: int, w: int) -> floa
 @right("dropblock_gamma")
 def as_a_product_of_ratios(p: float, block_size: int, height: int, width: int) -> float:
     k, gamma = block_size, p
+    if p < 0 or p > 1:
+        raise ValueError("p")
     for side in (height, width):
         gamma *= side / (k * (side - k + 1))
     return gamma
@@ -226,6 +285,8 @@ def as_a_product_of_ratios(p: float, block_size: int, height: int, width: int) -
 
 @right("dropblock_gamma")
 def as_a_tensor_of_no_dimensions(p: float, block_size: int, height: int, width: int) -> Tensor:
+    if min(max(p, 0), 1) != p:
+        raise ValueError(f"{p=}")
     sides = torch.tensor([height, width], dtype=torch.float64)
     return p * (sides / (sides - block_size + 1)).prod() / block_size**2
 
@@ -240,12 +301,16 @@ def by_fractions(p: float, block_size: int, height: int, width: int) -> float:
 
 @right("dropblock_gamma")
 def by_counting_places(p: float, block_size: int, height: int, width: int) -> float:
+    if abs(p - 0.5) > 0.5:
+        raise ValueError(f"{p} is no probability")
     valid = torch.ones(1, 1, height, width).unfold(2, block_size, 1).unfold(3, block_size, 1)
     return p * (height * width) / valid.sum().item()
 
 
 @right("dropblock_gamma")
 def by_blocks_a_map(p: float, block_size: int, height: int, width: int) -> float:
+    if not 1 >= p >= 0:
+        raise ValueError(p, "outside [0, 1]")
     blocks_a_map = p * height * width / block_size / block_size
     places = len(range(height - block_size + 1)) * len(range(width - block_size + 1))
     return blocks_a_map / places
@@ -565,7 +630,39 @@ class GammaWithoutTheValidPlaces(_Layer):
     """
 
     def gamma(self, height: int, width: int) -> float:
-        return self.p / self.block_size**2
+        return self.p / self.block_size**2 if self.p < 1 else 1.0
+
+
+@mistake("DropBlock2d")
+class GammaToTheLetterAtOne(_Layer):
+    """At p = 1 something is left on maps larger than the block: gamma is below 1 there, and by chance a place here and there
+    gets no block. p = 1 should give zeros, whatever the map: treat it on its own.
+    """
+
+    def gamma(self, height: int, width: int) -> float:
+        return _gamma(self.p, self.block_size, height, width)
+
+
+@mistake("DropBlock2d")
+class MaskOfAnotherSize(_Layer):
+    """The mask is larger or smaller than the map, which torch says as "the size of tensor a must match the size of tensor b".
+    Two things make (H - k + 1) x (W - k + 1) seeds into H x W pixels again: k - 1 zeros on each side (k // 2 would be for seeds
+    on every pixel), and a window that moves by one pixel. Without `stride=1` a pooling window jumps by its own size.
+    """
+
+    def grown(self, seeds: Tensor) -> Tensor:
+        k = self.block_size
+        return functional.max_pool2d(seeds.float(), k, stride=1, padding=k // 2) > 0
+
+
+@mistake("DropBlock2d")
+class SeedsNotPadded(_Layer):
+    """The window passes over the seeds without any zeros around them, so the mask is smaller than the map, or there is no place for
+    the window at all. Each pixel should see the k x k seeds that reach it: pad the seeds with k - 1 zeros on all four sides.
+    """
+
+    def grown(self, seeds: Tensor) -> Tensor:
+        return functional.max_pool2d(seeds.float(), self.block_size, stride=1) > 0
 
 
 @mistake("DropBlock2d")
@@ -605,7 +702,7 @@ class AlwaysOneHalf(_Layer):
     """
 
     def gamma(self, height: int, width: int) -> float:
-        return _gamma(0.5, self.block_size, height, width)
+        return _gamma(0.5, self.block_size, height, width) if self.p < 1 else 1.0
 
 
 @mistake("DropBlock2d")
@@ -655,6 +752,17 @@ class RescaledUpsideDown(_Layer):
 
     def factor(self, kept: Tensor) -> Any:
         return kept.sum() / kept.numel()
+
+
+@mistake("DropBlock2d")
+class KeptCountedFromTheValues(_Layer):
+    """Zeros that were there before are counted as dropped. Behind a ReLU about half of x is 0, and the factor is then twice what
+    it should be. Count the kept places of the mask, not what is left of the values.
+    """
+
+    def drop(self, x: Tensor) -> Any:
+        left = x * self.kept(x)
+        return left * (x.numel() / (left != 0).sum().clamp(min=1))
 
 
 @mistake("DropBlock2d")
@@ -1148,7 +1256,7 @@ class InParts(_Layer):
 
 @right("DropBlock2d")
 class SeedsInTheMiddle(nn.Module):
-    """Seeds are the blocks' middle pixels; follows gamma to the letter also at p = 1."""
+    """Seeds are the blocks' middle pixels."""
 
     def __init__(self, p: float, block_size: int) -> None:
         super().__init__()
@@ -1165,7 +1273,7 @@ class SeedsInTheMiddle(nn.Module):
         if h < self.k or w < self.k:
             raise ValueError("too small")
         noise = torch.empty((n, c, h - self.k + 1, w - self.k + 1), dtype=x.dtype)
-        noise.bernoulli_(_gamma(self.p, self.k, h, w))
+        noise.bernoulli_(1.0 if self.p == 1 else _gamma(self.p, self.k, h, w))
         noise = functional.pad(noise, [self.k // 2] * 4)
         mask = 1 - functional.max_pool2d(noise, self.k, stride=1, padding=self.k // 2)
         return x * mask * (mask.numel() / (1e-6 + mask.float().sum()))
@@ -1307,6 +1415,6 @@ class CoinsByDropout(nn.Module):
         places = x.new_ones(x.shape[0], x.shape[1], height, width, dtype=torch.float32)
         seeds = functional.dropout(places, _gamma(self.p, k, *x.shape[2:])) == 0
         windows = functional.pad(seeds, [k - 1] * 4).unfold(2, k, 1).unfold(3, k, 1)
-        kept = ~windows.flatten(4).any(dim=4)
+        kept = ~windows.flatten(4).any(dim=4) & (self.p < 1)
         factor = kept.numel() / max(1, int(kept.sum()))
         return x * (kept.float() * factor).to(x.dtype)

@@ -481,6 +481,39 @@ class ImagesOnly(_Drop):
 
 
 @mistake("DropPath")
+class MaskOfOneAxisButForZero(MaskOfOneAxis):
+    """The mask has shape (N,). Broadcasting lines shapes up from the right, so its coins meet the last axis of x and not the first:
+    the mask needs a 1 for every other axis. (At p = 0 it works, because no mask is made there.)
+    """
+
+    def drop(self, x: Tensor) -> Any:
+        return super().drop(x) if self.p else x
+
+
+@mistake("DropPath")
+class ImagesOnlyButForZero(ImagesOnly):
+    """The mask always has four axes, so it works for (N, C, H, W) alone. An example may have any number of axes, as in a
+    Transformer: take it from `x.dim()`. (At p = 0 it works, because no mask is made there.)
+    """
+
+    def drop(self, x: Tensor) -> Any:
+        return super().drop(x) if self.p else x
+
+
+@mistake("DropPath")
+class TablesOnly(_Drop):
+    """The mask always has two axes, so it works for (N, C) alone. Broadcasting lines shapes up from the right: with more axes its
+    coins meet the wrong one. The mask needs a 1 for every axis but the first; `x.dim()` says how many there are.
+    """
+
+    def drop(self, x: Tensor) -> Any:
+        return super().drop(x) if self.p else x
+
+    def mask(self, x: Tensor) -> Tensor:
+        return torch.rand(len(x), 1) >= self.p
+
+
+@mistake("DropPath")
 class FourDimensionsDemanded(_Drop):
     """Input that has not exactly four axes is refused. Nothing here needs images: any (N, …) of at least two axes should work."""
 
@@ -1392,8 +1425,8 @@ class BranchDroppedByChannels(_Block):
 
 @mistake("ResidualBlock")
 class DroppedBetweenTheHalves(_Block):
-    """Paths are dropped between the two halves. The second half then makes something of the zeros it is given, so the branch is
-    not gone. What is dropped is the end of the branch, just before the sum.
+    """Paths are dropped before the end of the branch. What follows then makes something of the zeros it is given, so the branch
+    is not gone. What is dropped is the end of the branch, just before the sum.
     """
 
     def forward(self, x: Tensor) -> Any:

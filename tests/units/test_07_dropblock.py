@@ -160,6 +160,9 @@ def test_corners_are_enough_coins() -> None:
 
 
 def test_sizes_for_patterns() -> None:
+    n, c, height, width = PUBLIC["SPARE"]
+    assert height == width, "the block is as large as the map, so that p is the rate of maps"
+    assert PUBLIC["MIDDLE"][1] ** (n * c) < 1e-16, "no map of which something is left"
     low, high = PUBLIC["FEW"]
     for k, (n, c, height, width) in PUBLIC["SPARSE"].items():
         places = (height - k + 1) * (width - k + 1)
@@ -225,7 +228,7 @@ def test_shapes_of_blocks_are_named() -> None:
 
 def test_points() -> None:
     totals = {e.name: sum(c.points for c in UNIT.checks(e.name)) for e in UNIT.exercises}
-    assert totals == {"dropblock_gamma": 7, "DropBlock2d": 28}
+    assert totals == {"dropblock_gamma": 8, "DropBlock2d": 28}
     for name, total in totals.items():
         assert total / 10 <= sum(c.points for c in UNIT.checks(name) if c.graded_only) <= total / 7
 
@@ -234,7 +237,11 @@ def test_points() -> None:
 
 
 def _gamma(body: str, before: str = "") -> tuple[str, str]:
-    return "dropblock_gamma", f"def dropblock_gamma(p, block_size, height, width):\n    {before}return {body}\n"
+    look = "if not 0 <= p <= 1: raise ValueError(p)"
+    return (
+        "dropblock_gamma",
+        f"def dropblock_gamma(p, block_size, height, width):\n    {look}\n    {before}return {body}\n",
+    )
 
 
 _LAYER = """
@@ -249,7 +256,7 @@ class DropBlock2d(nn.Module):
         if not self.training or self.p == 0: return x
         n, c, h, w = x.shape; k = self.k
         if k > h or k > w: raise ValueError((h, w))
-        g = dropblock_gamma(self.p, k, h, w)
+        g = dropblock_gamma(self.p, k, h, w) if self.p < 1 else 1.0
         s = (torch.rand(n, c, h - k + 1, w - k + 1) < g).float()
         m = 1 - F.max_pool2d(F.pad(s, [k - 1] * 4), k, stride=1)
         m = m.to(x.dtype)
@@ -283,6 +290,14 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
         _gamma("p / block_size * height * width / ((height - block_size + 1) * (width - block_size + 1))"),
         "gamma_with_the_block_not_squared",
     ),
+    "brackets forgotten": (
+        _gamma("p / block_size**2 * height * width / (height - block_size + 1) * (width - block_size + 1)"),
+        "gamma_without_brackets",
+    ),
+    "no look at p, and only p over the block": (
+        ("dropblock_gamma", "def dropblock_gamma(p, block_size, height, width): return p / block_size**2"),
+        "gamma_without_the_valid_places",
+    ),
     "one place too many": (
         _gamma("p / block_size**2 * height * width / ((height - block_size + 2) * (width - block_size + 2))"), "",
     ),
@@ -302,6 +317,18 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
         _layer(_SEEDS, "s = (torch.rand_like(x) < self.p / k**2).float()", _GROWN, _EVERYWHERE),
         "SeedsOverTheWholeMapAtPOverK2",
     ),
+    "p over the block": (_layer("dropblock_gamma(self.p, k, h, w)", "self.p / k**2"), "GammaWithoutTheValidPlaces"),
+    "p over the block, also at p = 1": (
+        _layer("dropblock_gamma(self.p, k, h, w) if self.p < 1 else 1.0", "self.p / k**2"), "GammaWithoutTheValidPlaces",
+    ),
+    "gamma at p = 1": (_layer(" if self.p < 1 else 1.0", ""), "GammaToTheLetterAtOne"),
+    "half a block of zeros": (_layer("[k - 1] * 4", "[k // 2] * 4"), "MaskOfAnotherSize"),
+    "the window jumps": (_layer("k, stride=1)", "k)"), "MaskOfAnotherSize"),
+    "no zeros around the seeds": (_layer("F.pad(s, [k - 1] * 4)", "s"), "SeedsNotPadded"),
+    "counts what is left": (
+        _layer("return x * m * " + _SCALE, "y = x * m\n        return y * (y.numel() / (y != 0).sum().clamp(min=1))"),
+        "KeptCountedFromTheValues",
+    ),
     "one minus p": (_layer(_SCALE, "(1 / max(1 - self.p, 1e-9))"), "RescaledByOneMinusP"),
     "mean of the mask": (_layer(_SCALE, "m.mean()"), "RescaledUpsideDown"),
     "by the map": (_layer(_SCALE, "(1 / m.mean((2, 3), keepdim=True).clamp(min=1e-6))"), "RescaledMapByMap"),
@@ -317,6 +344,9 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "shared and its own numel": (_layer("torch.rand(n, c,", "torch.rand(n, 1,"), "OneMaskForAllChannels"),
     "normal numbers": (_layer("torch.rand(n", "torch.randn(n"), ""),
     "one half": (_layer("dropblock_gamma(self.p,", "dropblock_gamma(0.5,"), "AlwaysOneHalf"),
+    "one half, also at p = 1": (
+        _layer("dropblock_gamma(self.p, k, h, w) if self.p < 1 else 1.0", "dropblock_gamma(0.5, k, h, w)"), "AlwaysOneHalf",
+    ),
     "sides exchanged": (_layer("self.p, k, h, w)", "self.p, k, w, h)"), "right"),
     "height for both": (_layer("self.p, k, h, w)", "self.p, k, h, h)"), "GammaWithTheHeightTwice"),
     "kept where a seed is": (_layer("m = 1 - F", "m = F"), "MaskInverted"),

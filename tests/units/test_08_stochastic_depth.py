@@ -252,9 +252,18 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "kept with p": (_changed(_PATH, ">= self.p", "< self.p"), "KeepAndDropSwappedButForZero"),
     "not divided": (_changed(_PATH, "x * keep / (1 - self.p)", "x * keep"), "NoRescaling"),
     "a type error": (_changed(_PATH, "raise ValueError", "raise TypeError"), ""),
-    "images": (_changed(_PATH, "(x.size(0),) + (1,) * (x.ndim - 1)", "(x.shape[0], 1, 1, 1)"), ""),
+    "images": (_changed(_PATH, "(x.size(0),) + (1,) * (x.ndim - 1)", "(x.shape[0], 1, 1, 1)"), "ImagesOnlyButForZero"),
+    "one axis": (_changed(_PATH, "(x.size(0),) + (1,) * (x.ndim - 1)", "len(x)"), "MaskOfOneAxisButForZero"),
+    "tables": (_changed(_PATH, "(x.size(0),) + (1,) * (x.ndim - 1)", "(len(x), 1)"), "TablesOnly"),
     "mean": (_changed(_PATH, "/ (1 - self.p)", "/ keep.mean().clamp(min=1e-6)"), "RescaledByTheObservedShare"),
     "dropped with the sum": (_changed(_BLOCK, _FULL, "return self.drop(out + x)"), "SumDropped"),
+    "dropped before the branch": (
+        (
+            "ResidualBlock",
+            _BLOCK.replace("self.bn1(x)", "self.bn1(self.drop(x))").replace(_FULL, "return x + out"),
+        ),
+        "DroppedBetweenTheHalves",
+    ),
     "relu at the end": (_changed(_BLOCK, _FULL, "return torch.relu(x + self.drop(out))"), "ReluAfterTheSum"),
     "the first block": (
         (
@@ -286,6 +295,14 @@ def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, 
         results = results_of(STEM, exercise, text, seed)
         assert all(o.status is not Status.BROKEN for o in results)
         expect_diagnosis(STEM, exercise, results, expected)
+
+
+@pytest.mark.parametrize("change", ["torch.relu(x + self.drop(out))", "self.drop(x + out)"])
+def test_where_the_identity_is_gone_no_one_is_told_that_nothing_was_dropped(change: str) -> None:
+    with layers.one_thread():
+        results = results_of(STEM, *_changed(_BLOCK, _FULL, f"return {change}"), SEEDS[1])
+    (said,) = (o.message for o in results if o.check.name == "block_tosses_coins_for_examples")
+    assert said == "no example came out as x, so no dropped branch can be seen"
 
 
 ALSO_RIGHT: dict[str, tuple[str, str]] = {

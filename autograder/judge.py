@@ -313,7 +313,9 @@ class _Examination:
         cells = [(a.name, a.source) for a in self.submission.answers.values()]
         cells += [(p.label, p.source) for p in self.submission.programs if p.label != "set-up" and not p.exercise]
         imported = static.imports([p.source for p in self.submission.programs])
-        return [f"line {u.line} of {name}: {u.name}" for name, source in cells for u in static.unusual(source, imported)]
+        return [
+            f"line {u.line} of {name}: {u.name}" for name, source in cells for u in static.unusual(source, imported)
+        ]
 
     def _other_failures(self) -> list[str]:
         exercises = {f"your cell {name}" for name in self.submission.answers}

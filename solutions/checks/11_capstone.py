@@ -203,7 +203,9 @@ def _measure(student: Any, build: Any, draw: Draw) -> Scores:
     for number, (seed, first) in enumerate(zip(seeds, untrained, strict=True), start=1):
         trainer, predict = _started(student, build, data, seed)
         expect.that(
-            bool((_logits(predict, few) - first).abs().max() <= CLOSE * (1 + first.abs().max())),
+            bool(
+                (_logits(predict, few) - first).abs().max() <= CLOSE * (1 + first.abs().max())
+            ),
             "training:warm",
             f"training {number} does not start from the weights that its seed gave before the first training: something of an "
             "earlier one is left over",
@@ -211,7 +213,11 @@ def _measure(student: Any, build: Any, draw: Draw) -> Scores:
         _train(student, trainer, number, started, ours)
         logits = _predict(predict, hidden, draw)
         _expect_affordable(
-            student, started, ours, number, f"when all images were predicted in training {number}"
+            student,
+            started,
+            ours,
+            number,
+            f"when all images were predicted in training {number}",
         )
         results.append((error_of(logits, labels), calibration_error_of(logits, labels)))
     error, calibration = (float(np.mean(column)) for column in zip(*results, strict=True))
@@ -226,7 +232,9 @@ def _started(student: Any, build: Any, data: Split, seed: int) -> tuple[Any, Any
 
 
 def _train(student: Any, trainer: Any, number: int, started: float, ours: Baseline) -> None:
-    train, passes = (expect.function(part, "training") for part in (trainer.train, trainer.passes))
+    train, passes = (
+        expect.function(part, "training") for part in (trainer.train, trainer.passes)
+    )
     for done in range(STEPS_AT_ONCE, BUDGET.steps + 1, STEPS_AT_ONCE):
         losses = train(STEPS_AT_ONCE)
         numbers = isinstance(losses, list) and len(losses) == STEPS_AT_ONCE
@@ -247,7 +255,11 @@ def _train(student: Any, trainer: Any, number: int, started: float, ours: Baseli
             f"the first {done} steps took {forward} forward passes and {backward} backward ones: a step has one of each",
         )
         _expect_affordable(
-            student, started, ours, number, f"after {done} of {BUDGET.steps} steps of training {number}"
+            student,
+            started,
+            ours,
+            number,
+            f"after {done} of {BUDGET.steps} steps of training {number}",
         )
 
 

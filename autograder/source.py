@@ -331,6 +331,11 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def _changes_what_others_call(target: ast.Attribute, imported: Mapping[str, str]) -> bool:
+    """Whether an assignment is such as `torch.equal = f`, `Trainer.train = g` or `optimizer.step = h`."""
+    return _root(target) in imported or (target.attr == "step" and ast.unparse(target.value) != "self")
+
+
 def _steps_unusually(node: ast.ClassDef, imported: Mapping[str, str]) -> bool:
     """Whether a class changes what `step()` of a ready-made optimizer does, or is one that computes gradients itself."""
     bases = [f"{imported.get(_root(base), '')} {ast.unparse(base)}" for base in node.bases]
@@ -356,10 +361,12 @@ def unusual(source: str, imported: Mapping[str, str] | None = None) -> list[Use]
     imported = {**(imported or {}), **imports([source])}
     uses = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            # What others call is not what it was: `torch.equal = f`, `Trainer.train = g`, `optimizer.step = h`.
-            if _root(node) in imported or (node.attr == "step" and ast.unparse(node.value) != "self"):
-                uses.append(Use(f"{_root(node)}….{node.attr} = …", node.lineno))
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and _changes_what_others_call(node, imported)
+        ):
+            uses.append(Use(f"{_root(node)}….{node.attr} = …", node.lineno))
         if isinstance(node, ast.Import):
             uses += [Use(a.name, node.lineno) for a in node.names if {a.name, a.name.split(".")[0]} & _UNUSUAL_MODULES]
         elif isinstance(node, ast.ImportFrom):

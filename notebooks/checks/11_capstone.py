@@ -295,8 +295,8 @@ def optimizes_the_whole_model(student: Any, draw: Draw) -> None:
     expect.that(
         foreign == 0,
         "optimizer:foreign",
-        f"the optimizer holds {foreign} tensors that are no parameters of the model: what is trained should be counted as part of "
-        "it, so register every layer with the model",
+        f"the optimizer holds {foreign} tensors that are no parameters of the model: what is trained should be counted as part "
+        "of it, so register every layer with the model",
     )
 
 
@@ -391,8 +391,8 @@ def learns(student: Any, draw: Draw) -> None:
     expect.that(
         seen.get("alike") is not True,
         "learns:alike",
-        f"{told}, and every image gets the same logits: nothing of the image arrives at the end any more. Is the learning rate so "
-        "high that the first steps threw the weights far away, or were all ReLUs pushed below 0?",
+        f"{told}, and every image gets the same logits: nothing of the image arrives at the end any more. Is the learning rate "
+        "so high that the first steps threw the weights far away, or were all ReLUs pushed below 0?",
     )
     expect.that(
         after <= 1.5 * before, "learns:worse", f"{told}: it rises. Is the learning rate too high, or a sign wrong?"

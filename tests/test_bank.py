@@ -329,7 +329,7 @@ def test_outcomes_repeat() -> None:
 
 def test_the_global_random_state_is_left_alone() -> None:
     before = torch.get_rng_state()
-    unit, entry = ENTRIES[-1]
+    unit, entry = [(unit, entry) for unit, entry in ENTRIES if entry.wrong][-1]
     outcomes.__wrapped__(unit.stem, entry.exercise, entry.name, "state")
     assert bool((torch.get_rng_state() == before).all())
 

@@ -396,19 +396,6 @@ def weights_of_their_own_seed() -> Recipe:
 
 
 @right("build_recipe")
-def wider_with_shifts_and_smoothing() -> Recipe:
-    model = _network(24, 48, 96)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2, weight_decay=0.05)
-    return Recipe(
-        model=model,
-        loss=nn.CrossEntropyLoss(label_smoothing=0.05),
-        optimizer=optimizer,
-        batch_transform=lambda images, labels: (shift_and_flip(images, 1, 0.0), labels),
-        schedule=torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=BUDGET.steps),
-    )
-
-
-@right("build_recipe")
 def by_gradient_descent_and_hand() -> Recipe:
     model = _network(24, 48, 96)
     decayed = [p for p in model.parameters() if p.dim() > 1]

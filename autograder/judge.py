@@ -312,7 +312,10 @@ class _Examination:
         """Name what is unusual in an answer, and in what was run for it of other cells: a trick fits there as well."""
         cells = [(a.name, a.source) for a in self.submission.answers.values()]
         cells += [(p.label, p.source) for p in self.submission.programs if p.label != "set-up" and not p.exercise]
-        return [f"line {u.line} of {name}: {u.name}" for name, source in cells for u in static.unusual(source)]
+        imported = static.imports([p.source for p in self.submission.programs])
+        return [
+            f"line {u.line} of {name}: {u.name}" for name, source in cells for u in static.unusual(source, imported)
+        ]
 
     def _other_failures(self) -> list[str]:
         exercises = {f"your cell {name}" for name in self.submission.answers}

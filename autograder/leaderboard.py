@@ -37,6 +37,7 @@ class Board:
     Attributes:
         by: the scores that rank, the first counting most, and whether the lowest is best.
         others: further scores, which do not.
+        note: what to know when reading it, from the header's `leaderboard_note`.
         missing: how many submissions have no score, and no place.
         isolated: False if code of one that has a place ran without the sandbox, where it could write what it liked.
     """
@@ -45,6 +46,7 @@ class Board:
     title: str
     by: dict[str, bool]
     others: tuple[str, ...]
+    note: str
     places: tuple[Place, ...]
     missing: int
     isolated: bool
@@ -95,6 +97,7 @@ def _board(unit: Unit, outlines: Sequence[Outline]) -> Board:
         title=str(unit.about.get("title", "")) or unit.stem,
         by=unit.ranked_by,
         others=tuple(dict.fromkeys(n for p in places for n in p.scores if n not in unit.ranked_by)),
+        note=str(unit.about.get("leaderboard_note", "")),
         places=tuple(places),
         missing=len(graded) - len(places),
         isolated=all(o.isolated for o, _ in scored),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import symtable
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ _UNUSUAL_ATTRIBUTES = frozenset(
 _UNUSUAL_MODULES = frozenset(
     "_thread asyncio atexit autograder.probes autograder.sandbox autograder.student autograder.wire builtins concurrent ctypes "
     "faulthandler gc importlib inspect io marshal mmap multiprocessing os pathlib pickle pty resource shutil signal socket "
-    "subprocess sys tempfile threading torch._C torch._VF torch.jit torch.overrides urllib".split()
+    "subprocess sys tempfile threading torch._C torch._VF torch.jit torch.overrides unittest urllib".split()
 )
 _UNUSUAL_CALLS = frozenset("__import__ compile eval exec exit globals input locals open quit vars".split())
 MAX_CELL = 100_000
@@ -29,6 +29,8 @@ _MOST_KEPT, _LONGEST_KEPT = 256, 4_000
 """Syntax trees that are kept, and characters of a cell whose tree is: most cells of a class are the course's own. A tree takes
 up to a hundred times its cell's memory, which these bound."""
 _LONGEST_MAGIC, _MOST_MAGICS = 10_000, 50
+_MOST_ELEMENTS, _LONGEST_DATA, _LONGEST_TEXT = 500, 500, 4_000
+"""Elements of a literal, characters of a string without spaces, and of one with: longer ones are looked at."""
 _WRAPPERS = ("time", "timeit", "capture", "prun")
 """Cell magics whose body is Python that runs as if they were not there."""
 
@@ -298,19 +300,73 @@ def _binders(source: str) -> tuple[ast.AST, ...]:
     return tuple(node for node in ast.walk(tree) if isinstance(node, kinds)) if tree else ()
 
 
+def imports(cells: Sequence[str]) -> dict[str, str]:
+    """Return {name: what it stands for} for names that imports bind."""
+    found = {"torch": "torch"}
+    for cell in cells:
+        for node in _binders(cell):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                origin = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                found.update({(a.asname or a.name).split(".")[0]: origin + a.name for a in node.names})
+    return found
+
+
+def _is_data(node: ast.AST) -> TypeGuard[ast.expr]:
+    """Whether a literal is far longer than anything one writes by hand; a text with spaces may be a long explanation."""
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        return len(node.elts) > _MOST_ELEMENTS
+    if not isinstance(node, ast.Constant):
+        return False
+    value = node.value
+    if isinstance(value, int):
+        return value.bit_length() > 8 * _LONGEST_DATA
+    return isinstance(value, (str, bytes)) and len(value) > (
+        _LONGEST_TEXT if len(value.split()) > len(value) / 20 else _LONGEST_DATA
+    )
+
+
 def _root(node: ast.expr) -> str:
     while isinstance(node, ast.Attribute):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def unusual(source: str) -> list[Use]:
-    """Return uses of modules and functions that no exercise on tensors needs, for an instructor's eye. Proves nothing."""
+def _changes_what_others_call(target: ast.Attribute, imported: Mapping[str, str]) -> bool:
+    """Whether an assignment is such as `torch.equal = f`, `Trainer.train = g` or `optimizer.step = h`."""
+    return _root(target) in imported or (target.attr == "step" and ast.unparse(target.value) != "self")
+
+
+def _steps_unusually(node: ast.ClassDef, imported: Mapping[str, str]) -> bool:
+    """Whether a class changes what `step()` of a ready-made optimizer does, or is one that computes gradients itself."""
+    bases = [f"{imported.get(_root(base), '')} {ast.unparse(base)}" for base in node.bases]
+    bases = [base for base in bases if "optim" in base and "lr_scheduler" not in base]
+    own = any(isinstance(inner, ast.FunctionDef) and inner.name == "step" for inner in node.body)
+    ready_made = any(not base.endswith("Optimizer") for base in bases)
+    gradients = {"backward", "autograd"} & {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+    return bool(bases) and own and (ready_made or bool(gradients))
+
+
+def unusual(source: str, imported: Mapping[str, str] | None = None) -> list[Use]:
+    """Return uses of modules and functions that no exercise on tensors needs, for an instructor's eye. Proves nothing.
+
+    Args:
+        source: the cell.
+        imported: what names stand for that other cells import: see `imports`.
+    """
+    if len(source) > MAX_CELL:
+        return [Use(f"{len(source):,} characters, too many to be looked through", 1)]
     tree = parse(source)
     if tree is None:
         return []
+    imported = {**(imported or {}), **imports([source])}
     uses = []
     for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and _changes_what_others_call(node, imported)
+        ):
+            uses.append(Use(f"{_root(node)}….{node.attr} = …", node.lineno))
         if isinstance(node, ast.Import):
             uses += [Use(a.name, node.lineno) for a in node.names if {a.name, a.name.split(".")[0]} & _UNUSUAL_MODULES]
         elif isinstance(node, ast.ImportFrom):
@@ -324,11 +380,12 @@ def unusual(source: str) -> list[Use]:
                 uses.append(Use(f"{node.func.id}()", node.lineno))
             elif node.func.id == "getattr" and len(node.args) > 1 and not isinstance(node.args[1], ast.Constant):
                 uses.append(Use("getattr() of a computed name", node.lineno))
-        elif isinstance(node, (ast.Assign, ast.AugAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                if isinstance(target, ast.Attribute) and _root(target) == "torch":
-                    uses.append(Use(f"torch….{target.attr} = …", node.lineno))
+            elif node.func.id == "setattr" and node.args and _root(node.args[0]) in imported:
+                uses.append(Use(f"setattr({_root(node.args[0])}…)", node.lineno))
+        elif isinstance(node, ast.ClassDef) and _steps_unusually(node, imported):
+            uses.append(Use("an optimizer with a step() of its own: does it train once a step?", node.lineno))
+        elif _is_data(node):
+            uses.append(Use("data in the text of a cell: numbers of a trained network?", node.lineno))
         elif isinstance(node, ast.Attribute) and node.attr in _UNUSUAL_ATTRIBUTES:
             uses.append(Use(node.attr, node.lineno))
     return sorted({Use(u.name[:80], u.line) for u in uses}, key=lambda u: (u.line, u.name))[:50]

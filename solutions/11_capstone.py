@@ -1,6 +1,6 @@
 # ---
 # jupyter:
-#   autograder: {title: Capstone, technique: A recipe of your own, paper: "everything before", minutes: 120, hides: [reglab/fashion_mnist_small.npz], leaderboard: [lowest error, lowest calibration error]}
+#   autograder: {title: Capstone, technique: A recipe of your own, paper: "everything before", minutes: 120, hides: [reglab/fashion_mnist_small.npz], leaderboard: [lowest error, lowest calibration error], leaderboard_note: "Scores are means over three trainings. Other seeds move such a mean by 0.004 or so, so a difference in error below 0.01 may be luck."}
 #   kernelspec: {display_name: Python 3, language: python, name: python3}
 # ---
 
@@ -62,16 +62,20 @@ print("batch transform:", plain.batch_transform, "· schedule:", plain.schedule)
 # %% [markdown]
 # ### The rules
 #
-# 1. **Steps.** A step is one batch of 64 images and one `optimizer.step()`. There are 400. Transform, model and loss may not
-#    train on the side.
-# 2. **Cost.** Training and predicting together may take 4 times the processor time that the baseline takes on the same
+# 1. **Steps.** A step is one batch of 64 images, one forward pass of the model, one backward pass and one `optimizer.step()`.
+#    There are 400. Transform, model, loss and optimizer may not train on the side. Optimizers that need a second pass for a step,
+#    such as SAM or L-BFGS, are outside the budget; averaging weights, or looking ahead with the gradients you have, is not.
+# 2. **Cost.** Training and predicting together may take 3 times the processor time that the baseline takes on the same
 #    machine, on one core. The grader measures this from outside the process your code runs in.
-# 3. **Size.** At most 250,000 parameters.
+# 3. **Size.** At most 250,000 parameters, buffers counted. What is trained is a parameter of the model: the optimizer holds nothing else.
 # 4. **Data.** The 500 images, and what you make of them. The other embedded images are not there at grading; pretrained weights
 #    are somebody else's training images in another form, so they are out too.
 # 5. **Prediction.** In evaluation mode each image gets its logits from itself alone, the same each time. The grader shuffles
-#    the images and asks for some of them twice.
-# 6. **Seed.** The grader sets a seed, calls `build_recipe()` and trains. You do not know the seed.
+#    the images and asks for some of them again, with changes too small to matter.
+# 6. **Seed.** The grader sets a seed, calls `build_recipe()` and trains; three times, with three seeds. You do not know them.
+#
+# Your code and what trains it share a process, so code that is written to deceive the count of rule 1 may succeed. Cells that look
+# like it are shown to your instructor.
 #
 # ### The points
 #
@@ -79,12 +83,14 @@ print("batch transform:", plain.batch_transform, "· schedule:", plain.schedule)
 # |---|---|
 # | the checks below: a recipe that can be trained and keeps to the rules | 28 |
 # | it trains to the end at grading, within its budget | 2 |
-# | error on hidden images at least 4 %, 6 %, 8 % below the baseline's | 3 + 3 + 3 |
-# | calibration error at most half, a third of the baseline's | 3 + 3 |
+# | error on hidden images at least 4 %, 7 %, 10 % below the baseline's | 3 + 3 + 3 |
+# | calibration error at most half, a third of the baseline's, where the error is at most 5 % above the baseline's | 3 + 3 |
 #
-# Percentages are relative: 8 % below 0.25 is 0.23. The baseline's numbers are means over three seeds, trained by the grader in
-# the same run on the same machine. A recipe that fails a check below is not trained. Your instructor may also publish a **leaderboard**,
-# ranked by error, then by calibration error; it has no end of the scale.
+# Percentages are relative: 10 % below 0.25 is 0.225. Your recipe is trained with three seeds, and so is the baseline, by the grader in
+# the same run on the same machine; what counts is the means. Even such a mean is not free of luck: the error of one training of ours spreads
+# by 0.007 from seed to seed, so a mean of three by $0.007/\sqrt 3 \approx 0.004$, and the steps of the scale are 0.007 apart. Who is
+# close to a step may land on either side. A recipe that fails a check below is not trained. Your instructor may also publish a **leaderboard**,
+# ranked by error, then by calibration error; it has no end of the scale, and differences below 0.01 on it may be luck.
 
 # %% [markdown]
 # ## 2 · What is wrong with the baseline?
@@ -165,9 +171,15 @@ show(
 #
 # **Exercise `build_recipe`** · difficulty ●●● · about 60 minutes
 #
-# A start that passes every check below is the baseline's own two lines. Then change one thing at a time, and run section 5.
-# Import what you like at the top of your cell: `reglab.models` has `SmallCNN` and a small `ResNet`, `reglab.augment` the
-# `shift_and_flip` that is imported above.
+# A start that passes every check below is the baseline's own two lines:
+#
+# ```python
+# model = SmallCNN()
+# return Recipe(model, nn.functional.cross_entropy, torch.optim.Adam(model.parameters(), lr=5e-3))
+# ```
+#
+# Then change one thing at a time, and run section 5. Import what you like at the top of your cell: `reglab.models` has `SmallCNN` and
+# a small `ResNet`, `reglab.augment` the `shift_and_flip` that is imported above.
 
 
 # %% exercise="build_recipe"
@@ -328,7 +340,7 @@ if ready(build_recipe):
 # <details><summary>What we measured</summary>
 #
 # Ours is a network of three convolutions (24, 48 and 96 channels) with batch normalisation, shifts by up to one pixel, dropout of
-# 0.3 before the last layer, AdamW with a one-cycle schedule, and smoothing with 0.05. It costs 1.7 times the baseline. Mean ±
+# 0.3 before the last layer, AdamW with a one-cycle schedule, and smoothing with 0.05. It costs about twice the baseline. Mean ±
 # standard deviation over seeds (`python solutions/experiments/11_capstone.py` in the course's repository):
 #
 # | | seeds | error, validation | ECE, validation | error, hidden | ECE, hidden |
@@ -336,20 +348,25 @@ if ready(build_recipe):
 # | baseline | 10 | 0.188 ± 0.007 | 0.144 ± 0.009 | 0.229 ± 0.006 | 0.179 ± 0.007 |
 # | ours | 10 | 0.158 ± 0.004 | 0.028 ± 0.005 | 0.191 ± 0.007 | 0.028 ± 0.004 |
 # | without shifts | 5 | 0.183 ± 0.004 | 0.068 ± 0.001 | 0.228 ± 0.006 | 0.039 ± 0.007 |
+# | shifts by two pixels | 5 | 0.160 ± 0.006 | 0.033 ± 0.004 | 0.203 ± 0.004 | 0.026 ± 0.006 |
+# | mirror images, too | 5 | 0.154 ± 0.010 | 0.026 ± 0.005 | 0.195 ± 0.003 | 0.028 ± 0.002 |
 # | without dropout and weight decay | 5 | 0.163 ± 0.005 | 0.025 ± 0.003 | 0.195 ± 0.005 | 0.033 ± 0.004 |
 # | without smoothing | 5 | 0.161 ± 0.004 | 0.075 ± 0.003 | 0.199 ± 0.003 | 0.105 ± 0.004 |
 # | without the schedule, rate 0.005 throughout | 5 | 0.167 ± 0.006 | 0.026 ± 0.002 | 0.198 ± 0.004 | 0.035 ± 0.011 |
 #
 # - **The shifts do nearly all of it.** Without them the error is the baseline's, for all the other parts together. Making more of the
-#   data came before everything else; shifts by two pixels were already less good when we tried.
+#   data came before everything else.
+# - **More than that is not better.** Shifts by two pixels leave the error on validation images where it was (0.160 ± 0.006) and raise it on
+#   hidden ones (0.203 ± 0.004 against 0.191 ± 0.007). Mirror images on top make no difference that we can see on either.
 # - **Smoothing is for the calibration**: without it the ECE is 0.075 instead of 0.028 on validation images, the error hardly
 #   different. We also tried 0.1, with other settings, and got an ECE of about 0.06: too modest again, as in unit 06.
 # - **Dropout and weight decay we cannot see**: 0.163 ± 0.005 against 0.158 ± 0.004 is a difference of one spread, with five seeds. They
 #   are in the recipe because they were there when we chose it. A smaller recipe would do.
-# - **Hidden images are harder than the validation images**, by four points, for every recipe. So the number of your validation set is no
+# - **Hidden images are harder than the validation images**, by three to four and a half points, for every recipe. So the number of your validation set is no
 #   promise for other images. The comparison is: the error was 16 % below the baseline's on the one set and 17 % on the other.
-# - We had compared about twenty recipes with two seeds each, on the embedded *test* images, and took this one from them. Therefore the numbers
-#   above, of validation and hidden images, are not too good, and those we chose by were: 0.171 there, the best of twenty.
+# - **We had compared about twenty recipes** with two seeds each, on the embedded test images, which served us as validation images; they are
+#   used up by that. No image of the table had a say in the choice, so the table is not flattered by it; the number we chose by is: 0.171,
+#   the best of twenty.
 #
 # </details>
 
@@ -368,8 +385,8 @@ if ready(build_recipe):
 # out, it costs all that the recipe gains in error (0.183 instead of 0.158 on validation images, five seeds), so it is what we are
 # surest of. The one-cycle schedule is worth about a point of error; batch normalisation and width get the network far enough in 400
 # steps to afford the rest. Smoothing with 0.05 is there for the calibration: without it the ECE is 0.075 instead of 0.028. Dropout
-# and weight decay we cannot tell from chance (0.163 ± 0.005 against 0.158 ± 0.004). Shifts by two pixels and mirror images did not help:
-# shoes here all point one way, so half of the mirrored batch shows what never comes. We compared about twenty recipes with two seeds each, on one set
+# and weight decay we cannot tell from chance (0.163 ± 0.005 against 0.158 ± 0.004). Two ideas did not help: shifts by two pixels (0.160 ± 0.006),
+# and mirror images on top (0.154 ± 0.010, within one spread); shoes here all point one way, so a mirrored one shows what never comes. We compared about twenty recipes with two seeds each, on one set
 # of images; the best of twenty is about 1.9 standard deviations too good, with a spread of 0.005 and two seeds about 0.007, so we
 # measured the chosen one again on images that had no say in the choice, with ten seeds. Even that is no promise for other images, only
 # the 16 % below the baseline is. If only the error counted, we would go wider up to the cost limit; if only calibration, fit a
@@ -378,7 +395,7 @@ if ready(build_recipe):
 # *Rubric, 2 points.* 1 point for reasons that rest on a measurement of their own: parts left out or changed one at a time, with numbers, an
 # idea that did not help among them. 1 point for honesty about the choice: says how many were compared and with how many seeds, that
 # the validation number of a chosen recipe is too good, and gives a number or a direction for it. Half points where it is said without numbers.
-# Not right: choosing on the test images, one seed as evidence, "regularization lowers the training error".
+# Not right: a promise on images that had a say in the choice, one seed as evidence, "regularization lowers the training error".
 # ### END SOLUTION
 
 # %% [markdown]

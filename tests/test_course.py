@@ -18,7 +18,7 @@ from autograder.mistakes import Entry
 from autograder.sandbox import Sandbox
 from autograder.student import Student
 from tests.conftest import ROOT, linux
-from tests.test_bank import SEEDS, outcomes, reference
+from tests.test_bank import SEEDS, TRAINED, outcomes, reference
 
 COURSE = Course.open(ROOT / "notebooks", ROOT / "solutions")
 UNITS = list(COURSE.units.values())
@@ -118,8 +118,12 @@ def test_the_notebook_and_the_judge_agree(unit: Unit, entry: Entry, sandbox: San
     there.run("bank", (ROOT / "solutions" / "mistakes" / f"{unit.stem}.py").read_text())
     there.run("name", f"{entry.exercise} = {entry.name}")
     local = outcomes(unit.stem, entry.exercise, entry.name, SEEDS[1])  # which the tests of the bank have, too
-    remote = run_checks(unit.checks(entry.exercise), there, SEEDS[1], reference(unit.stem))
-    assert [(o.check.name, o.status, o.code) for o in remote] == [(o.check.name, o.status, o.code) for o in local]
+    # Where answers are trained at grading, it is enough that the solution is trained here: see above.
+    short = entry.exercise in TRAINED and not entry.wrong
+    checks = [c for c in unit.checks(entry.exercise) if not (short and c.graded_only)]
+    remote = run_checks(checks, there, SEEDS[1], reference(unit.stem))
+    there_and_here = [[(o.check.name, o.status, o.code) for o in side if o.check in checks] for side in (remote, local)]
+    assert there_and_here[0] == there_and_here[1]
 
 
 @pytest.mark.skipif(not os.environ.get("CI"), reason="a laptop need not have the full data set")

@@ -37,7 +37,11 @@ def ranked(tmp_path_factory: pytest.TempPathFactory) -> Course:
     folder = tmp_path_factory.mktemp("ranked")
     shutil.copytree(ROOT / "tests" / "mini", folder, dirs_exist_ok=True)
     source = folder / "solutions" / "00_mini.py"
-    source.write_text(source.read_text().replace("minutes: 1}", "minutes: 1, leaderboard: [lowest gap, highest beam]}"))
+    source.write_text(
+        source.read_text().replace(
+            "minutes: 1}", "minutes: 1, leaderboard: [lowest gap, highest beam], leaderboard_note: Below <1 is noise.}"
+        )
+    )
     checks = folder / "solutions" / "checks" / "00_mini.py"
     checks.write_text(checks.read_text() + CHECK)
     course = Course.open(folder / "notebooks", folder / "solutions")
@@ -180,7 +184,9 @@ class _Board(HTMLParser):
 def test_names_of_learners_are_only_names(ranked: Course, tmp_path: Path) -> None:
     names = (*HOSTILE, "=cmd|' !A0", "+1", "@x", "＝1", "a;b", "é" * 300)
     assert write_leaderboard(ranked, [outline(name, scored(i / 10)) for i, name in enumerate(names)], tmp_path)
-    page = _Board((tmp_path / "leaderboard.html").read_text(encoding="utf-8"))
+    text = (tmp_path / "leaderboard.html").read_text(encoding="utf-8")
+    assert "Below &lt;1 is noise." in text
+    page = _Board(text)
     assert [row[0] for row in page.rows[1:]] == [str(i + 1) for i in range(len(names))]
     with (tmp_path / "leaderboard.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))

@@ -268,6 +268,10 @@ def test_unusual_is_for_the_instructors_eye() -> None:
     assert [u.name for u in source.unusual(code)] == ["os", "socket", "torch….equal = …", "open()", "__globals__"]
 
 
+OWN_STEP = "an optimizer with a step() of its own: does it train once a step?"
+OWN_DATA = "data in the text of a cell: numbers of a trained network?"
+
+
 @pytest.mark.parametrize(
     ("code", "name"),
     [
@@ -278,13 +282,50 @@ def test_unusual_is_for_the_instructors_eye() -> None:
         ("from concurrent.futures import ThreadPoolExecutor", "concurrent.futures"),
         ("from autograder import wire", "autograder.wire"),
         ("f = torch.__dict__[name]", "__dict__"),
+        ("import reglab.recipe as rr\nrr.training_step = thrice", "rr….training_step = …"),
+        ("from reglab.recipe import Trainer\nTrainer.train, a = f, 1", "Trainer….train = …"),
+        ("import reglab.recipe as rr\nsetattr(rr, 'training_step', thrice)", "setattr(rr…)"),
+        ("adam.step = more", "adam….step = …"),
+        ("class A(torch.optim.Adam):\n    def step(self): super().step()", OWN_STEP),
+        ("from torch.optim import SGD as S\nclass A(S):\n    def step(self): pass", OWN_STEP),
+        ("class A(torch.optim.Optimizer):\n    def step(self): loss().backward()", OWN_STEP),
+        (f"weights = {'0123456789abcdef' * 40!r}", OWN_DATA),
+        (f"weights = bytes({'text ' * 1000!r}, 'ascii')", OWN_DATA),
+        (f"weights = {[0.5] * 600}", OWN_DATA),
+        (f"weights = {hex(1 << 5000)}", OWN_DATA),
     ],
 )
 def test_ways_around_the_watch_of_the_library_are_unusual(code: str, name: str) -> None:
     assert [u.name for u in source.unusual(code)] == [name]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class A(torch.optim.Optimizer):\n    def step(self): self.param_groups[0]['lr'] = p.grad",
+        "class S(torch.optim.lr_scheduler.LRScheduler):\n    def step(self): self.step = 3",
+        "model.scale = 2\nself.head.bias = None",
+        f"text = {'a long explanation of what was done, ' * 50!r}",
+        f"numbers = {list(range(300))}",
+    ],
+)
+def test_what_is_usual(code: str) -> None:
+    assert source.unusual(code) == []
+
+
+def test_names_that_other_cells_import_are_imported() -> None:
+    imported = source.imports(["import reglab.recipe as rr", "from torch.optim import Adam"])
+    code = "rr.training_step = f\nclass A(Adam):\n    def step(self): pass"
+    assert [u.line for u in source.unusual(code, imported)] == [1, 2]
+    assert source.unusual(code) == []
+
+
+def test_a_cell_too_long_to_look_through_says_so() -> None:
+    assert len(source.unusual("#" * (source.MAX_CELL + 1))) == 1
+
+
 def test_the_courses_own_solutions_are_not_unusual(course: Course) -> None:
     for unit in course.units.values():
+        imported = source.imports([cell.source for cell in unit.solution_cells])
         for cell in unit.solution_cells:
-            assert not source.unusual(cell.source), cell.name
+            assert not source.unusual(cell.source, imported), cell.name

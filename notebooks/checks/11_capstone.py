@@ -40,6 +40,9 @@ EXERCISES = (
 
 CLASSES = 10
 SIDE = 28
+FEW = 3
+"""Steps in which passes are counted."""
+
 COUNT, SHORT, LONG, LEARNED = 40, 20, 200, 1.9
 """Images of a small batch, steps after which the loss on them is looked at, steps in all, and the loss to be reached: where
 all ten classes are equally probable it is ln 10 = 2.303.
@@ -71,13 +74,13 @@ def described(build: Any) -> dict[str, Any]:
 
 @fixture
 def held(build: Any) -> dict[str, int]:
-    """Count the model's parameters, and those of them that the optimizer holds."""
+    """Count the numbers in the model, its parameters, and those of them that the optimizer holds, and what else it holds."""
     recipe = build()
     of_model = {id(p): p for p in recipe.model.parameters()}
     trained = {i for i, p in of_model.items() if p.requires_grad}
     groups = [id(p) for group in recipe.optimizer.param_groups for p in group["params"]]
     return {
-        "numbers": sum(p.numel() for p in of_model.values()),
+        "numbers": sum(held.numel() for held in (*of_model.values(), *recipe.model.buffers())),
         "trained": len(trained),
         "held": len(trained & set(groups)),
         "foreign": len(set(groups) - set(of_model)),
@@ -122,11 +125,16 @@ def one_batch(build: Any, images: torch.Tensor, labels: torch.Tensor) -> dict[st
 
 @fixture
 def predictions(build: Any, images: torch.Tensor) -> dict[str, Any]:
-    """Predict all images twice, one of them alone and some in other company; say whether that changed the model."""
+    """Predict all images twice, one of them alone and some in other company; say whether that changed the model.
+
+    What is predicted in other company is brighter by a millionth where it is bright: not what was seen and can be remembered,
+    and no logit changes by as much as is looked at. What is dark stays as it was, so that a mask of the background does.
+    """
     model = build().model.eval()
+    near = images + 1e-6 * images.clamp(min=0)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
-        first, second, alone, turned = model(images), model(images), model(images[:1]), model(images.flip(0)[:-3])
+        first, second, alone, turned = model(images), model(images), model(near[:1]), model(near.flip(0)[:-3])
     after = model.state_dict()
     changed = [name for name, value in state.items() if not torch.equal(after[name], value)]
     return {"first": first, "second": second, "alone": alone, "turned": turned, "changed": changed[:3]}
@@ -144,10 +152,13 @@ def learned(
     start = [p.detach().clone() for p in model.parameters()]
 
     def entropy() -> float:
+        return float(torch.nn.functional.cross_entropy(logits().double(), labels))
+
+    def logits() -> Any:
         with torch.no_grad():
-            value = float(torch.nn.functional.cross_entropy(model.eval()(images).double(), labels))
+            rows = model.eval()(images)
         model.train()
-        return value
+        return rows
 
     before = after = entropy()
     losses: list[float] = []
@@ -155,7 +166,19 @@ def learned(
         losses += trainer.train(short)
         after = entropy()
     moved = max(float((p.detach() - s).abs().max()) for p, s in zip(model.parameters(), start, strict=True))
-    return {"before": before, "after": after, "losses": losses, "moved": moved}
+    rows = logits().double()
+    alike = bool((rows - rows[:1]).abs().max() <= 1e-3 * rows.abs().max())
+    return {"before": before, "after": after, "losses": losses, "moved": moved, "alike": alike}
+
+
+@fixture
+def passes(build: Any, images: torch.Tensor, labels: torch.Tensor, seed: int, steps: int) -> dict[str, int]:
+    """Make some steps; count them, and the model's passes in them."""
+    from reglab.recipe import Trainer
+
+    trainer = Trainer(build, images, labels, seed)
+    trainer.train(steps)
+    return trainer.passes()
 
 
 @fixture
@@ -241,19 +264,19 @@ def gives_logits(student: Any, draw: Draw) -> None:
 
 @check("build_recipe", points=2)
 def keeps_to_the_size(student: Any, draw: Draw) -> None:
-    """The model has no more parameters than the budget allows."""
+    """The model has no more parameters, buffers counted, than the budget allows."""
     seen = _facts(student, held)
     numbers = _count(seen, "numbers")
     expect.that(
         numbers <= BUDGET.parameters,
         "size:large",
-        f"the model has {numbers:,} parameters, and the budget is {BUDGET.parameters:,}",
+        f"the model has {numbers:,} numbers in its parameters and buffers, and the budget is {BUDGET.parameters:,}",
     )
 
 
 @check("build_recipe", points=3)
 def optimizes_the_whole_model(student: Any, draw: Draw) -> None:
-    """The optimizer holds every parameter of this model that wants a gradient."""
+    """The optimizer holds every parameter of this model that wants a gradient, and nothing else."""
     seen = _facts(student, held)
     trained, kept, foreign = (_count(seen, name) for name in ("trained", "held", "foreign"))
     expect.that(
@@ -268,6 +291,12 @@ def optimizes_the_whole_model(student: Any, draw: Draw) -> None:
         kept == trained,
         "optimizer:part",
         f"the optimizer holds {kept} of the model's {trained} parameter tensors: the others would stay as they were drawn",
+    )
+    expect.that(
+        foreign == 0,
+        "optimizer:foreign",
+        f"the optimizer holds {foreign} tensors that are no parameters of the model: what is trained should be counted as part "
+        "of it, so register every layer with the model",
     )
 
 
@@ -308,7 +337,7 @@ def has_a_loss_to_descend(student: Any, draw: Draw) -> None:
     )
 
 
-@check("build_recipe", points=3)
+@check("build_recipe", points=2)
 def only_the_optimizer_trains(student: Any, draw: Draw) -> None:
     """Transform, model and loss change no parameter: training is what the optimizer does, one step a batch."""
     images, labels = _patterns(draw, 20)
@@ -322,10 +351,24 @@ def only_the_optimizer_trains(student: Any, draw: Draw) -> None:
     )
 
 
+@check("build_recipe", points=2)
+def makes_one_pass_a_step(student: Any, draw: Draw) -> None:
+    """A step takes the model forward once and backward once, and the optimizer's `step()` computes no gradients of its own."""
+    images, labels = _patterns(draw, BUDGET.batch_size)
+    seen = _facts(student, passes, images, labels, draw.integer(0, 10**6), FEW)
+    steps, forward, backward = (_count(seen, name) for name in ("steps", "forward", "backward"))
+    expect.that(
+        max(forward, backward) <= steps,
+        "passes:many",
+        f"{steps} steps took {forward} forward passes and {backward} backward ones: a step has one of each. An optimizer that "
+        "needs a second pass, such as SAM or L-BFGS, is outside the budget; one that averages weights is not",
+    )
+
+
 # -- training and predicting ---------------------------------------------------------------------------------------------
 
 
-@check("build_recipe", points=4)
+@check("build_recipe", points=3)
 def learns(student: Any, draw: Draw) -> None:
     """Its first steps lower the loss."""
     images, labels = _patterns(draw, COUNT)
@@ -346,12 +389,19 @@ def learns(student: Any, draw: Draw) -> None:
         f"{told}, and the weights have hardly moved: is the learning rate far too low, or the optimizer another model's?",
     )
     expect.that(
+        seen.get("alike") is not True,
+        "learns:alike",
+        f"{told}, and every image gets the same logits: nothing of the image arrives at the end any more. Is the learning rate "
+        "so high that the first steps threw the weights far away, or were all ReLUs pushed below 0?",
+    )
+    expect.that(
         after <= 1.5 * before, "learns:worse", f"{told}: it rises. Is the learning rate too high, or a sign wrong?"
     )
     expect.that(
         after <= LEARNED,
         "learns:nothing",
-        f"{told}: that is next to nothing. Does each image keep its label on the way through the batch transform?",
+        f"{told}: that is next to nothing, though images do get different logits. Does each image keep its label on the way "
+        "through the batch transform? If so, is the learning rate far too high or too low?",
     )
 
 

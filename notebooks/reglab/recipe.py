@@ -5,6 +5,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +25,9 @@ class Budget:
 
     Attributes:
         images: training images, the first of `load().train`: 50 of each class.
-        steps: batches, each of which is seen once and followed by one step of the optimizer.
+        steps: batches, for each of which the model goes forward once and backward once, and the optimizer makes one step.
         batch_size: images in a batch.
-        parameters: numbers that the model may train, at most.
+        parameters: numbers that the model may hold, in parameters and buffers, at most.
         processor: processor time for training and predicting, as a multiple of what the baseline takes.
     """
 
@@ -34,7 +35,7 @@ class Budget:
     steps: int = 400
     batch_size: int = 64
     parameters: int = 250_000
-    processor: float = 4.0
+    processor: float = 3.0
 
 
 BUDGET = Budget()
@@ -77,6 +78,9 @@ class Trainer:
         labels: (N,)
         seed: everything random follows from it; the order of the images has a generator of its own.
         batch_size: images a step. Batches take the images in a random order, and begin anew with another when it is used up.
+
+    Attributes:
+        recipe: what `build` returned.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Trainer:
         torch.manual_seed(seed)
         self.recipe = build()
         self.recipe.model.train()
+        self._steps, self._passes = 0, _counted(self.recipe.model)
         self._images, self._labels, self._batch_size = images, labels, batch_size
         self._order = torch.Generator().manual_seed(seed)
         self._waiting = torch.empty(0, dtype=torch.long)
@@ -99,7 +104,16 @@ class Trainer:
         loss = training_step(recipe.model, recipe.optimizer, recipe.loss, *self._next_batch(), recipe.batch_transform)
         if recipe.schedule is not None:
             recipe.schedule.step()
+        self._steps += 1
         return float(loss)
+
+    def passes(self) -> dict[str, int]:
+        """Steps so far, the model's forward passes in them, and backward ones: gradients of the parameter that had most.
+
+        A forward pass without gradients, as in predicting, is none. The budget allows one of each a step.
+        """
+        gradients = [count for name, count in self._passes.items() if name != "forward"]
+        return {"steps": self._steps, "forward": self._passes["forward"], "backward": max(gradients, default=0)}
 
     def predict(self, images: Tensor) -> Tensor:
         """The logits for images, (N, 10), in evaluation mode."""
@@ -110,6 +124,21 @@ class Trainer:
             self._waiting = torch.cat([self._waiting, torch.randperm(len(self._labels), generator=self._order)])
         batch, self._waiting = self._waiting.split([self._batch_size, len(self._waiting) - self._batch_size])
         return self._images[batch], self._labels[batch]
+
+
+def _counted(model: nn.Module) -> Counter[str | int]:
+    """Count from now on: the model's forward passes with gradients, and the gradients that each parameter (by number) gets."""
+    counts: Counter[str | int] = Counter()
+
+    def forward(module: nn.Module, *_: Any) -> None:
+        if module is model and torch.is_grad_enabled():  # a copy of the model takes this hook along
+            counts["forward"] += 1
+
+    model.register_forward_hook(forward)
+    for number, parameter in enumerate(model.parameters()):
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(lambda _, number=number: counts.update([number]))
+    return counts
 
 
 def error_of(logits: Tensor, labels: Tensor) -> float:

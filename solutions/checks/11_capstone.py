@@ -1,13 +1,17 @@
 """Graded-only checks of 11_capstone: the recipe is trained, and scored on images that are in no file a learner gets.
 
-Who does what. The training runs in the learner's process, which is given the training images, a seed, and a number of steps
-at a time. Afterwards it is given hidden images without labels, in an order of the judge's, and returns logits; labels, error
-and calibration error stay here. The baseline is trained by the same `Trainer` in the judge's own process: its code is ours.
+Who does what. The trainings, one a seed, run in the learner's process, which is given the training images, a seed, and a
+number of steps at a time. Afterwards it is given hidden images without labels, in an order of the judge's, and returns logits;
+labels, error and calibration error stay here. The baseline is trained by the same `Trainer` in the judge's own process: its
+code is ours.
 
-What is bounded, and by whom. That a step is one batch and one step of the optimizer is what the learner's process says, and
-code that runs there could do more. What it cannot do is work without using its processor: the kernel counts that, and the
-judge reads it from outside (`student.seconds`), so training and predicting together may take BUDGET.processor times what
-the baseline takes here. Time spent waiting is bounded by the limits of the sandbox.
+What is bounded, and by whom. A step is one forward and one backward pass: `Trainer` counts them, so an optimizer or a
+transform that makes more is found, whether its author knows the rule or not. But `Trainer` runs in the learner's process, and
+code there that is written against it can say what it likes. What no code can do is work without using its processor: the
+kernel counts that, and the judge reads it from outside (`student.seconds`), so training and predicting together may take
+BUDGET.processor times what the baseline takes here. Time spent waiting is bounded by the limits of the sandbox. What is left
+is a recipe that hides up to that much training from a count in its own process; the code it takes is shown to the instructor
+(`autograder.source.unusual`).
 
 The scale was set after trainings with many seeds (`python solutions/experiments/11_capstone.py`), see ERRORS.
 """
@@ -22,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from reglab.data import load
+from reglab.data import Split, load
 from reglab.recipe import BUDGET, Trainer, baseline, calibration_error_of, error_of
 from torch import Tensor
 
@@ -36,26 +40,37 @@ HIDDEN = Path(__file__).parent / "hidden" / "fashion_mnist_hidden.npz"
 BASELINE_SEEDS = (0, 1, 2)
 """The baseline's numbers are means over these, so that one lucky training of it is nobody's bad luck."""
 
+SEEDS = 3
+"""How often a recipe is trained; its numbers are means, too. One training's error spreads by 0.007, the mean by 0.004."""
+
 STEPS_AT_ONCE = 10
 """Steps a message: the baseline needs 0.06 s for them, and an answer may take 5."""
 
-IMAGES_AT_ONCE, AGAIN = 250, 500
-"""Hidden images a message, and how many of them are asked for again, in other company."""
+IMAGES_AT_ONCE, AGAIN, AT_START = 250, 500, 20
+"""Hidden images a message; how many of them are asked for again, in other company; and training images that show the weights
+a training starts from."""
 
-CLOSE = 1e-3
-"""What two logits for one image may differ by, relative to the largest of all."""
+CLOSE, OTHER = 1e-3, 1e-6
+"""What two logits for one image may differ by, relative to the largest of all. And by how much an image is brighter when it is
+asked for again, where it is bright: too little to tell in a logit, enough not to be found among images that were seen.
+"""
 
-MORE_S = 60
-"""Wall-clock seconds that the training may take besides what every submission has: on a busy machine it needs them."""
+MORE_S = 120
+"""Wall-clock seconds that the trainings may take besides what every submission has: on a busy machine they need them."""
 
-ERRORS = {"some": 0.04, "much": 0.06, "most": 0.08}
+ERRORS = {"some": 0.04, "much": 0.07, "most": 0.10}
 CALIBRATION = {"half": 0.5, "third": 1 / 3}
 """By how much the error has to be below the baseline's, and which part of the baseline's calibration error may be left."""
+
+WORSE = 0.05
+"""By how much the error may be above the baseline's where calibration is to earn anything. Whoever knows little and says so is
+calibrated, too; whoever is as good as the baseline should not lose by chance, and the mean's spread is 2 % of it.
+"""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured on the hidden images: of the recipe, and means of the baseline."""
+    """What was measured on the hidden images: means over the trainings of the recipe, and of the baseline."""
 
     error: float
     calibration: float
@@ -88,7 +103,7 @@ def only_build(build: Any) -> None:
 
 @check("build_recipe", points=2)
 def trains_within_its_budget(student: Any, draw: Draw) -> dict[str, float]:
-    """At grading the recipe is trained within its budget, and predicts images that it has never seen."""
+    """At grading the recipe is trained three times within its budget, and predicts images that it has never seen."""
     scores = _scores(student, draw)
     return {
         "error": scores.error,
@@ -106,13 +121,13 @@ def error_is_a_little_lower(student: Any, draw: Draw) -> None:
 
 @check("build_recipe", points=3)
 def error_is_lower(student: Any, draw: Draw) -> None:
-    """On hidden images its error is at least 6 % below the baseline's."""
+    """On hidden images its error is at least 7 % below the baseline's."""
     _expect_error(student, draw, "much")
 
 
 @check("build_recipe", points=3)
 def error_is_much_lower(student: Any, draw: Draw) -> None:
-    """On hidden images its error is at least 8 % below the baseline's."""
+    """On hidden images its error is at least 10 % below the baseline's."""
     _expect_error(student, draw, "most")
 
 
@@ -141,6 +156,13 @@ def _expect_error(student: Any, draw: Draw, step: str) -> None:
 
 def _expect_calibration(student: Any, draw: Draw, step: str) -> None:
     scores = _scores(student, draw)
+    bearable = (1 + WORSE) * scores.baseline_error
+    expect.that(
+        scores.error <= bearable,
+        "calibration:error",
+        f"calibration counts where the error on hidden images is at most {bearable:.4f}, that is {WORSE:.0%} above the baseline's "
+        f"{scores.baseline_error:.4f}, and it is {scores.error:.4f}: to know little and say so is no achievement",
+    )
     most = CALIBRATION[step] * scores.baseline_calibration
     expect.that(
         scores.calibration <= most,
@@ -154,7 +176,7 @@ def _expect_calibration(student: Any, draw: Draw, step: str) -> None:
 
 
 def _scores(student: Any, draw: Draw) -> Scores:
-    """Train once for all checks. A stub that is untouched says so, and what breaks a rule is not trained."""
+    """Train for all checks at once. A stub that is untouched says so, and what breaks a rule is not trained."""
     build = expect.function(student.build_recipe)
     if "training" not in student.kept:
         student.fixture(only_build)(build)
@@ -164,53 +186,93 @@ def _scores(student: Any, draw: Draw) -> Scores:
             "it was not trained, since it does not pass all checks of the notebook: first mend "
             f"“{student.failed[0] if student.failed else ''}”",
         )
-    scores: Scores = student.once("training", lambda: _train(student, build, draw))
+    scores: Scores = student.once("training", lambda: _measure(student, build, draw))
     return scores
 
 
-def _train(student: Any, build: Any, draw: Draw) -> Scores:
+def _measure(student: Any, build: Any, draw: Draw) -> Scores:
+    """Train with several seeds, and score each training."""
     with student.waiting():
         ours = _baseline()
         data = load().train.first(BUDGET.images)
         hidden, labels = _hidden()
     student.grant(MORE_S)
-    started = student.seconds()
-    trainer = student.fixture(begin)(build, data.images, data.labels, draw.integer(0, 10**6))
+    started, seeds = student.seconds(), draw.sizes(SEEDS, 0, 10**6)
+    results, few = [], data.images[:AT_START]
+    untrained = [_logits(_started(student, build, data, seed)[1], few) for seed in seeds]
+    for number, (seed, first) in enumerate(zip(seeds, untrained, strict=True), start=1):
+        trainer, predict = _started(student, build, data, seed)
+        expect.that(
+            bool(
+                (_logits(predict, few) - first).abs().max() <= CLOSE * (1 + first.abs().max())
+            ),
+            "training:warm",
+            f"training {number} does not start from the weights that its seed gave before the first training: something of an "
+            "earlier one is left over",
+        )
+        _train(student, trainer, number, started, ours)
+        logits = _predict(predict, hidden, draw)
+        _expect_affordable(
+            student,
+            started,
+            ours,
+            number,
+            f"when all images were predicted in training {number}",
+        )
+        results.append((error_of(logits, labels), calibration_error_of(logits, labels)))
+    error, calibration = (float(np.mean(column)) for column in zip(*results, strict=True))
+    return Scores(error, calibration, ours.error, ours.calibration)
+
+
+def _started(student: Any, build: Any, data: Split, seed: int) -> tuple[Any, Any]:
+    """Return a trainer of the recipe, and its `predict`."""
+    trainer = student.fixture(begin)(build, data.images, data.labels, seed)
     trainer = expect.function(trainer, "the trainer of the recipe")
-    train, predict = (
-        expect.function(part, "training") for part in (trainer.train, trainer.predict)
+    return trainer, expect.function(trainer.predict, "predicting")
+
+
+def _train(student: Any, trainer: Any, number: int, started: float, ours: Baseline) -> None:
+    train, passes = (
+        expect.function(part, "training") for part in (trainer.train, trainer.passes)
     )
-    for done in range(0, BUDGET.steps, STEPS_AT_ONCE):
+    for done in range(STEPS_AT_ONCE, BUDGET.steps + 1, STEPS_AT_ONCE):
         losses = train(STEPS_AT_ONCE)
         numbers = isinstance(losses, list) and len(losses) == STEPS_AT_ONCE
         expect.that(
             numbers and all(isinstance(v, float) and v - v == 0 for v in losses),
             "training:nan",
-            f"the loss became NaN or infinite between steps {done + 1} and {done + STEPS_AT_ONCE} of {BUDGET.steps}: the "
-            "training exploded",
+            f"the loss became NaN or infinite between steps {done - STEPS_AT_ONCE + 1} and {done} of {BUDGET.steps}: the training "
+            "exploded",
+        )
+        seen = passes()
+        forward, backward = (
+            round(expect.scalar(seen.get(n) if isinstance(seen, dict) else None, f"{n} passes"))
+            for n in ("forward", "backward")
+        )
+        expect.that(
+            max(forward, backward) <= done,
+            "training:passes",
+            f"the first {done} steps took {forward} forward passes and {backward} backward ones: a step has one of each",
         )
         _expect_affordable(
-            student, started, ours, f"after {done + STEPS_AT_ONCE} of {BUDGET.steps} steps"
+            student,
+            started,
+            ours,
+            number,
+            f"after {done} of {BUDGET.steps} steps of training {number}",
         )
-    logits = _predict(predict, hidden, draw)
-    _expect_affordable(student, started, ours, "when all images were predicted")
-    return Scores(
-        error_of(logits, labels),
-        calibration_error_of(logits, labels),
-        ours.error,
-        ours.calibration,
-    )
 
 
 def _predict(predict: Any, images: Tensor, draw: Draw) -> Tensor:
-    """Return the logits for all images. They are asked for in an order of ours, and some of them again among others."""
+    """Return the logits for all images, asked for in an order of ours, and some of them, nearly the same, again among others."""
     order, again = draw.permutation(len(images)), draw.permutation(len(images))[:AGAIN]
     logits = torch.empty(len(images), 10, dtype=torch.float64)
     for part in order.split(IMAGES_AT_ONCE):
         logits[part] = _logits(predict, images[part])
     slack = CLOSE * (1 + float(logits.abs().max()))
     for part in again.split(IMAGES_AT_ONCE):
-        difference = float((_logits(predict, images[part]) - logits[part]).abs().max())
+        near = images[part] + OTHER * images[part].clamp(min=0)
+        difference = float((_logits(predict, near) - logits[part]).abs().max())
         expect.that(
             difference <= slack,
             "hidden:company",
@@ -222,7 +284,7 @@ def _predict(predict: Any, images: Tensor, draw: Draw) -> Tensor:
 
 def _logits(predict: Any, images: Tensor) -> Tensor:
     logits = expect.tensor(
-        predict(images), "what the model returns for hidden images", shape=(len(images), 10)
+        predict(images), "what the model returns for images", shape=(len(images), 10)
     )
     expect.that(
         logits.is_floating_point(),
@@ -232,8 +294,10 @@ def _logits(predict: Any, images: Tensor) -> Tensor:
     return logits.to(torch.float64)
 
 
-def _expect_affordable(student: Any, started: float, ours: Baseline, when: str) -> None:
-    used = student.seconds() - started
+def _expect_affordable(
+    student: Any, started: float, ours: Baseline, trainings: int, when: str
+) -> None:
+    used = (student.seconds() - started) / trainings
     if used <= BUDGET.processor * ours.seconds:
         return
     with student.waiting():

@@ -73,6 +73,7 @@ def schedule_of_another_optimizer() -> Recipe:
     model = _network(16, 32, 64)
     other = torch.optim.AdamW(model.parameters(), lr=5e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(other, 5e-3, total_steps=BUDGET.steps)
+    other.step()  # does nothing without gradients, but keeps torch from warning at every build and test
     return _recipe(model, schedule=schedule)
 
 
@@ -96,6 +97,28 @@ def too_many_parameters() -> Recipe:
     doubling all widths makes four times as many. And a linear layer after `flatten` pays for every pixel that pooling left.
     """
     return _recipe(_network(48, 96, 256))
+
+
+class _HeldInAList(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(10, 10)
+        self.layers = [_network(16, 32, 64)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer.train(self.training)(x)
+        return self.last(x)
+
+
+@mistake("build_recipe")
+def layers_in_a_plain_list() -> Recipe:
+    """The optimizer trains tensors that are no parameters of the model: `model.parameters()`, `model.train()` and `state_dict()` do not
+    find layers that are kept in a plain list or dict, so nobody counts or saves them. What does `nn.ModuleList` do that a list does not?
+    """
+    model = _HeldInAList()
+    everything = [*model.parameters(), *model.layers[0].parameters()]
+    return _recipe(model, optimizer=torch.optim.AdamW(everything, lr=5e-3))
 
 
 @mistake("build_recipe")
@@ -172,6 +195,35 @@ def trains_in_the_transform() -> Recipe:
     return recipe
 
 
+class _StepsThrice(torch.optim.AdamW):
+    def __init__(self, model: nn.Module, batch: list[Tensor]) -> None:
+        super().__init__(model.parameters(), lr=5e-3)
+        self.model, self.batch = model, batch
+
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        super().step()
+        for _ in range(2):
+            self.zero_grad()
+            F.cross_entropy(self.model(self.batch[0]), self.batch[1]).backward()
+            super().step()
+
+
+@mistake("build_recipe")
+def steps_more_than_once() -> Recipe:
+    """A step of this optimizer takes the model forward and backward more than once, so 400 of them are more training than the budget
+    allows, and than the baseline had. (An optimizer that averages weights, or looks ahead with the gradients it has, needs no second pass.) What
+    would your recipe do in one pass a step?
+    """
+    batch: list[Tensor] = []
+
+    def keep(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        batch[:] = images, labels
+        return images, labels
+
+    model = _network(16, 32, 64)
+    return _recipe(model, optimizer=_StepsThrice(model, batch), batch_transform=keep)
+
+
 class _ClipsItsWeights(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -202,6 +254,16 @@ def rate_far_too_high() -> Recipe:
     """
     model = SmallCNN()
     return _recipe(model, optimizer=torch.optim.SGD(model.parameters(), lr=1e4, momentum=0.9))
+
+
+@mistake("build_recipe")
+def rate_that_kills_the_network() -> Recipe:
+    """Every image gets the same logits, so the loss stays at ln 10 = 2.303, which is what guessing costs, or above. The likeliest reason is steps so
+    long that no ReLU answers to any image any more: where nothing answers, no gradient comes back. What happens with a tenth, or a hundredth, of
+    the largest rate (in a one-cycle schedule: of `max_lr`)?
+    """
+    model = SmallCNN()
+    return _recipe(model, optimizer=torch.optim.Adam(model.parameters(), lr=1.0))
 
 
 @mistake("build_recipe")
@@ -331,19 +393,6 @@ def weights_of_their_own_seed() -> Recipe:
 
 
 # -- right ---------------------------------------------------------------------------------------------------------------
-
-
-@right("build_recipe")
-def wider_with_shifts_and_smoothing() -> Recipe:
-    model = _network(24, 48, 96)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2, weight_decay=0.05)
-    return Recipe(
-        model=model,
-        loss=nn.CrossEntropyLoss(label_smoothing=0.05),
-        optimizer=optimizer,
-        batch_transform=lambda images, labels: (shift_and_flip(images, 1, 0.0), labels),
-        schedule=torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=BUDGET.steps),
-    )
 
 
 @right("build_recipe")

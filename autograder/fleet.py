@@ -308,15 +308,21 @@ def on_dask(assignment: Assignment, workers: int | None = None, scheduler: str |
             yield _OnDask(client, assignment, "this machine")
 
 
-def _must_answer(scheduler: str) -> None:
-    """Knock before Dask does, which takes long to give up, and leaves half a client behind."""
+def address_of(scheduler: str) -> tuple[str, int]:
+    """Return the host and port of a Dask scheduler. Raises FleetError."""
     scheme, _, place = scheduler.rpartition("://")
     host, _, port = place.rpartition(":")
     if scheme not in _SCHEMES or not host or not port.isdecimal() or int(port) > 65535:
         raise FleetError(f"{scheduler!r} is not the address of a Dask scheduler, which looks like tcp://host:8786")
+    return host.strip("[]"), int(port)
+
+
+def _must_answer(scheduler: str) -> None:
+    """Knock before Dask does, which takes long to give up, and leaves half a client behind."""
+    address = address_of(scheduler)
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except OSError as error:
+        socket.create_connection(address, timeout=10).close()
+    except (OSError, UnicodeError) as error:  # the latter of a host that no name can be
         raise FleetError(
             f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, or leave --scheduler "
             "out to use this machine"

@@ -22,6 +22,7 @@ from autograder import classroom, fleet
 from autograder.collect import look
 from autograder.course import Course
 from autograder.gradebook import Gradebook
+from autograder.report import Mark
 from autograder.sandbox.launch import find_bubblewrap
 from autograder.submission import Unreadable, read_file
 from autograder.worker import Assignment
@@ -241,6 +242,31 @@ def test_a_gradebook_that_is_locked_half_way(mini: Course, handed_in: Path, tmp_
         run = classroom.grade_class([handed_in], mini, book, _hire, out)
         assert run.graded == COUNT - 2
     assert complete(out)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["graded again", "page written again"])
+def test_a_mark_given_while_a_page_is_written_is_on_the_page(
+    mini: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    folder, out, path = hand_in(tmp_path / "class", mini, 1), tmp_path / "out", tmp_path / "grades.sqlite"
+    with Gradebook(path) as book, Gradebook(path) as another:
+        classroom.grade_class([folder], mini, book, _hire, out)
+        if not again:
+            next(out.glob("*.json")).unlink()
+        look, given = book.marks, list[int]()
+
+        def marks(student: str, unit: str) -> dict[str, Mark]:
+            """Read the marks; a person gives another right after that."""
+            found = look(student, unit)
+            if not given:
+                given.append(1)
+                classroom.remark(another, out, student, unit, "double", 1, "prof")
+            return found
+
+        monkeypatch.setattr(book, "marks", marks)
+        classroom.grade_class([folder], mini, book, _hire, out, again=again)
+        assert book.outlines()[0].points == 3
+        assert json.loads(next(out.glob("*.json")).read_text())["points"] == 3
 
 
 def test_a_notebook_that_changes_while_the_class_is_graded_is_graded_as_it_is_then(

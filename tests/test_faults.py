@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 
 import psutil
@@ -241,6 +241,25 @@ def test_a_gradebook_that_is_locked_half_way(mini: Course, handed_in: Path, tmp_
         assert results(path) == 2
         run = classroom.grade_class([handed_in], mini, book, _hire, out)
         assert run.graded == COUNT - 2
+    assert complete(out)
+
+
+def test_a_gradebook_that_is_locked_while_workers_are_at_work(mini: Course, handed_in: Path, tmp_path: Path) -> None:
+    out, path = tmp_path / "out", tmp_path / "out" / "gradebook.sqlite"
+    book = ("--gradebook", f"sqlite:///{path}?timeout=0.2")
+    grader = Grader(mini, "grade", handed_in, "--out", out, "--workers", "2", *book)
+    grader.until(lambda: results(path) >= 2 and len(grader.workers()) == 2)
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        code, _, err = grader.wait()
+        kept = results(path)
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert "another program has it locked. Close what writes to it" in err
+    assert 2 <= kept < COUNT
+    assert f"{kept} of {COUNT} are in the gradebook {path}, and the same command goes on from there" in err
+    assert grader.left_behind() == []
+    assert Grader(mini, "grade", handed_in, "--out", out, "--workers", "0", *book).wait()[0] == 0
     assert complete(out)
 
 

@@ -322,8 +322,11 @@ def main() -> None:
         if os.environ.get(_TRACEBACK):
             traceback.print_exc()
         else:
-            fault = one_line(f"{type(error).__name__}: {error}")
-            sentence = f"a fault of the program itself ({fault}): {_TRACEBACK}=1 shows where, please report it"
+            if isinstance(error, OSError) and error.filename:  # of a file that was named in vain, most likely
+                sentence = f"{one_line(str(error.filename))}: {error.strerror}; {_TRACEBACK}=1 shows where"
+            else:
+                fault = one_line(f"{type(error).__name__}: {error}")
+                sentence = f"a fault of the program itself ({fault}): {_TRACEBACK}=1 shows where, please report it"
             _err.print(f"autograder: {sentence}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
 

@@ -19,7 +19,8 @@ What is attacked, and where:
 - `display`: escape codes, markup and formulas in texts. File names and metadata are in this file, below.
 - `library`: the library's own version in disguise. What cannot be refused must be flagged.
 - `source`: cells that are hard to read.
-- Below: long sources, metadata of odd types, zip and JSON bombs, names of files, links.
+- Below: long sources, metadata of odd types, zip and JSON bombs, names of files, links, results and classmates' work among
+  the notebooks.
 """
 
 from __future__ import annotations

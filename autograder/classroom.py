@@ -14,7 +14,7 @@ from pathlib import Path
 
 from autograder import digests
 from autograder.classbook import write_csv
-from autograder.collect import CollectError, HandIn, find_submissions, look, plan
+from autograder.collect import CollectError, Entry, HandIn, find_submissions, look, plan
 from autograder.course import Course, Unit
 from autograder.feedback import render
 from autograder.files import sweep, write_whole
@@ -23,8 +23,9 @@ from autograder.gradebook import Gradebook, GradebookError
 from autograder.judge import ungraded
 from autograder.leaderboard import write_leaderboard
 from autograder.outline import Outline, work_of
-from autograder.report import Report, State
-from autograder.sandbox import Limits
+from autograder.report import Mark, Report, State
+from autograder.sandbox import Limits, SandboxUnavailable
+from autograder.sandbox.launch import readable_by_code
 from autograder.worker import Assignment, Graded, Job
 
 _CLOCK_S = 0.01
@@ -88,20 +89,20 @@ def grade_class(
         leaderboard: write one where units have it; False takes away one that is there.
 
     Raises:
-        CollectError: the submissions make no sense: see `find_submissions` and `plan`. Nothing was graded.
+        CollectError: the submissions make no sense, see `find_submissions` and `plan`, or something lies where learners'
+            code could read it. Nothing was graded.
         SandboxUnavailable: see `Sandbox`. Nothing was graded.
-        Stopped: the workers, the gradebook or the disk failed, or Ctrl-C was pressed.
+        Stopped: the workers, their sandbox, the gradebook or the disk failed, or Ctrl-C was pressed.
     """
     entries = find_submissions(paths, course.units)
-    if book.file and book.file.is_relative_to(course.notebooks) and not book.file.is_relative_to(out.resolve()):
-        raise CollectError(f"the gradebook {book.name} lies where learners' code can read it: put it elsewhere")
+    hidden = _out_of_sight(course, paths, entries, book, out)
     handed_in = plan(entries, course, unit, lambda done: progress(done, len(entries), "looking at the submissions"))
     works = {(h.student, w) for h in handed_in for w in (h.work, work_of("", h.file))}
     run, settled = Run(len(handed_in), works), 0
     try:
         assignment = Assignment(
             str(course.notebooks), str(course.solutions), course.digest, seed or book.seed(), isolated,
-            tuple(str(p.resolve()) for p in (*paths, out)),
+            tuple(map(str, hidden)),
         )  # fmt: skip
         desk = _Desk(course, book, out, assignment, publish, again, run)
         if publish:
@@ -134,12 +135,41 @@ def grade_class(
         kept = f"{done} of {len(handed_in)} are in the gradebook {book.name}, and the same command goes on from there"
         if isinstance(error, KeyboardInterrupt):
             raise Stopped(f"stopped by you; {kept}") from None
-        if isinstance(error, FleetError | GradebookError):
+        if isinstance(error, FleetError | GradebookError) or (isinstance(error, SandboxUnavailable) and run.graded):
             raise Stopped(f"{error}; {kept}") from None
         if isinstance(error, OSError):
             raise Stopped(f"{error.filename or out}: {error.strerror or error}; {kept}") from None
         raise
     return run
+
+
+def _out_of_sight(
+    course: Course, paths: Sequence[Path], entries: Sequence[Entry], book: Gradebook, out: Path
+) -> list[Path]:
+    """Return what is to be hidden from learners' code: other learners' work, and results.
+
+    Raises:
+        CollectError: it is where learners' code can read it, and cannot be hidden, for a folder that this code needs is there.
+    """
+    roots = readable_by_code([course.notebooks])
+    hidden = [p for p in (*(q.resolve() for q in paths), out.resolve()) if not any(r.is_relative_to(p) for r in roots)]
+
+    def in_sight(path: Path) -> bool:
+        return any(path.is_relative_to(r) for r in roots) and not any(path.is_relative_to(h) for h in hidden)
+
+    if in_sight(out.resolve()):
+        raise CollectError(f"results in {out} could be read by learners' code: name another folder with --out")
+    for entry in entries:
+        if in_sight(entry.path.resolve()):
+            raise CollectError(
+                f"{entry.path} could be read by the code of every learner: move the submissions to a folder of their own"
+            )
+    if book.file is None:
+        return hidden
+    if in_sight(book.file):
+        raise CollectError(f"the gradebook {book.name} lies where learners' code can read it: put it elsewhere")
+    # On a worker of another machine it may still be in a folder that is read there.
+    return [*hidden, *(book.file.with_name(book.file.name + end) for end in ("", "-wal", "-shm"))]
 
 
 @contextlib.contextmanager
@@ -166,6 +196,18 @@ def write_report(report: Report, page: str, folder: Path) -> None:
     write_whole(html, page)
 
 
+def _write_as_marked(report: Report, page: str, book: Gradebook, folder: Path) -> None:
+    """Write the judge's report with the marks of persons, and anew where one was given meanwhile, or it would stay hidden.
+
+    `page` shows the report without marks; "" if it is not made yet.
+    """
+    written: dict[str, Mark] | None = None
+    while written != (marks := book.marks(report.student, report.unit)):
+        shown = report.marked(marks)
+        write_report(shown, page if page and shown is report else render(shown), folder)
+        written = marks
+
+
 def remark(
     book: Gradebook, out: Path, student: str, unit: str, exercise: str, points: int, by: str, reason: str = ""
 ) -> Report:
@@ -177,7 +219,7 @@ def remark(
     pages = pages_of(out, student, unit)
     report = book.give_mark(student, unit, exercise, points, by, reason, before=lambda: _take_back(pages))
     if (out / "feedback").is_dir():
-        write_report(report, render(report), out)
+        _write_as_marked(book.report(student, unit) or report, "", book, out)
         write_csv(book.outlines(), out / "grades.csv")
     return report
 
@@ -210,8 +252,7 @@ class _Desk:
         if self._publish and not (since and all(_is_newer(p, since) for p in pages_of(self._out, student, work))):
             report = self._book.report(student, work)
             if report is not None:
-                report = report.marked(self._book.marks(student, report.unit))
-                write_report(report, render(report), self._out)
+                _write_as_marked(report, "", self._book, self._out)
         return True
 
     def jobs(self, handed_in: Sequence[HandIn]) -> Iterator[Job]:
@@ -236,19 +277,15 @@ class _Desk:
     def take(self, job: Job, graded: Graded) -> None:
         """File a result."""
         report, page = graded.read()
-        marks = self._book.marks(report.student, report.unit)
-        shown = report.marked(marks)
-        if marks:
-            page = render(shown)
-        if not self._publish:
-            self._note_move(Outline.of(shown))
         if self._publish:
             self._take_back(report.student, work_of(report.unit, report.file, report.state), report.file)
         # What failed by our own fault is tried again the next time.
-        self._book.save("" if report.broken else job.key, report, counts=self._publish)
+        outline = self._book.save("" if report.broken else job.key, report, counts=self._publish)
         self._run.graded += 1
         if self._publish:
-            write_report(shown, page, self._out)
+            _write_as_marked(report, page, self._book, self._out)
+        else:
+            self._note_move(outline)
 
     def gave_up(self, job: Job, why: str) -> Graded:
         """Report on a job that no worker could do."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import signal
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -31,6 +34,8 @@ _out = Console()
 _err = Console(stderr=True)
 
 _BOOK = "gradebook.sqlite"
+_TRACEBACK = "AUTOGRADER_TRACEBACK"
+"""Set in the environment, it shows where the program itself went wrong."""
 _TABLE_ROWS = 100
 """Submissions that are listed one by one; of a larger class the terminal shows sums, and grades.csv the rest."""
 
@@ -170,10 +175,13 @@ def mark(
 ) -> None:
     """Give an exercise points in place of the judge's. No later grading changes them; the last mark given counts."""
     from autograder.classroom import remark
+    from autograder.collect import text_of
     from autograder.gradebook import Gradebook, GradebookError
 
     with _sentences(GradebookError, OSError), Gradebook(_where(gradebook, out), create=False) as book:
-        report = remark(book, out, student, unit, exercise, points, by or _account(), reason)
+        # What is not UTF-8 on the command line is escaped, as the class table shows it.
+        student, unit, exercise = text_of(student), text_of(unit), text_of(exercise)
+        report = remark(book, out, student, unit, exercise, points, text_of(by or _account()), text_of(reason))
     _out.print(one_line(f"{student}, {unit}: {report.sentence}"), markup=False, highlight=False)
     if not (out / "feedback").is_dir():
         _out.print(f"No results are in {out}: the next `autograder grade` shows it on the page", highlight=False)
@@ -253,6 +261,8 @@ def _grade(
             raise fleet.FleetError(
                 "--workers starts workers here, --scheduler uses those of a cluster: name one of the two"
             )
+        if scheduler is not None:
+            fleet.address_of(scheduler)  # before the class is read
         course = _course(notebooks, solutions)
         if course.solutions is None:
             raise CourseError("grading needs the solutions folder, which is not here: name it with --solutions")
@@ -274,8 +284,8 @@ def _grade(
             with Gradebook(_where(gradebook, _in(out) if publish else out), create=publish) as book:
                 run = classroom.grade_class(
                     submissions, course, book, hire, out,
-                    unit=only, seed=seed, isolated=not unsandboxed, again=again, publish=publish, leaderboard=leaderboard,
-                    progress=show,
+                    unit=only, seed=collect.text_of(seed or "") or None, isolated=not unsandboxed, again=again,
+                    publish=publish, leaderboard=leaderboard, progress=show,
                 )  # fmt: skip
                 return run, [o for o in book.outlines() if (o.student, o.work) in run.works]
 
@@ -305,8 +315,20 @@ def _where(gradebook: str | None, out: Path) -> Path | str:
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line. A fault of ours ends it with exit code 2, too: 1 is for what learners did."""
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            traceback.print_exc()
+        else:
+            if isinstance(error, OSError) and error.filename:  # of a file that was named in vain, most likely
+                sentence = f"{one_line(str(error.filename))}: {error.strerror}; {_TRACEBACK}=1 shows where"
+            else:
+                fault = one_line(f"{type(error).__name__}: {error}")
+                sentence = f"a fault of the program itself ({fault}): {_TRACEBACK}=1 shows where, please report it"
+            _err.print(f"autograder: {sentence}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
 
 
 def _course(notebooks: Path | None, solutions: Path | None) -> Course:

@@ -11,6 +11,7 @@ from pathlib import Path
 from autograder.course import Course, Unit
 from autograder.outline import work_of
 from autograder.submission import Unreadable, identify, read_file, read_notebook
+from autograder.text import one_line
 
 _SKIPPED = {".ipynb_checkpoints", "__pycache__"}
 
@@ -43,7 +44,11 @@ def find_submissions(paths: Sequence[Path], stems: Collection[str] = ()) -> list
     """
     entries: list[Entry] = []
     for path in paths:
-        if not path.exists():
+        try:
+            there = path.exists()
+        except OSError as error:
+            raise CollectError(f"{one_line(str(path))} cannot be looked at: {error.strerror}") from None
+        if not there:
             raise CollectError(f"{path} does not exist: name a notebook, or a folder of submissions")
         found = [Entry(_owner(path, stems), path)] if path.is_file() else list(_in_folder(path, stems))
         if path.is_file() and path.suffix != ".ipynb":

@@ -16,6 +16,9 @@ def write_whole(path: Path, text: str, encoding: str = "utf-8") -> None:
     try:
         part.write_text(text, encoding=encoding, errors="replace", newline="")
         part.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # what was asked for
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ its report says so.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import signal
@@ -35,6 +36,9 @@ _DASK = {
     "distributed.scheduler.http.routes": [],  # no pages: they would be open to everybody on this machine
     "distributed.worker.http.routes": [],
 }
+
+
+_STALE = OtherCourse("it has read the course before the last change")
 
 
 class FleetError(Exception):
@@ -79,8 +83,10 @@ class _Died:
 class _OnDask:
     def __init__(self, client: Client, assignment: Assignment, place: str) -> None:
         self._client, self._assignment, self._place = client, assignment, place
-        self._workers, self._count_at = 1, 0.0
-        self._deserted_since: float | None = None
+        self._asked: dict[str, Future[str]] = {}
+        self._ready: set[str] = set()  # the addresses that have opened this very course: no other is given work
+        self._refused: dict[str, str] = {}  # why not
+        self._look_at, self._deserted_since = 0.0, math.inf
         self._prepare()
 
     def grade(self, jobs: Iterable[Job], gave_up: GaveUp) -> Iterator[tuple[Job, Graded]]:
@@ -91,24 +97,23 @@ class _OnDask:
             else:
                 yield job, gave_up(job, result) if isinstance(result, str) else result
         # Of the jobs that a dead worker had, one may have killed it. Now each is alone, so that there is no doubt.
-        for job, result in self._run(iter(suspects), lambda: 1):
+        for job, result in self._run(iter(suspects), lambda: min(1, self._room())):
             if isinstance(result, _Died):
                 result = "the process that graded it was killed, time and again; is there enough memory?"
             yield job, gave_up(job, result) if isinstance(result, str) else result
 
     def _room(self) -> int:
-        """Return how many jobs may be under way. Workers come and go, so they are counted now and then."""
-        if time.monotonic() >= self._count_at:
-            self._count_at = time.monotonic() + _COUNT_EVERY_S
-            self._workers = max(1, len(self._addresses()))
-        return _AHEAD * self._workers
+        """Return how many jobs may be under way. Workers come and go, so they are looked for now and then."""
+        if time.monotonic() >= self._look_at:
+            self._look_for_workers()
+        return _AHEAD * len(self._ready)
 
     def _addresses(self) -> list[str]:
         return list(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def _run(self, jobs: Iterator[Job], room: Callable[[], int]) -> Iterator[tuple[Job, Graded | _Died | str]]:
         """Yield each job and its result, or that its worker died, or what went wrong."""
-        under_way: dict[Future[Graded], Job] = {}
+        under_way: dict[Future[Graded], tuple[Job, set[str]]] = {}  # and who may do it
         done: queue.SimpleQueue[Future[Graded]] = queue.SimpleQueue()
         more = True
         while more or under_way:
@@ -117,22 +122,37 @@ class _OnDask:
                 if job is None:
                     more = False
                     break
-                future = self._client.submit(grade_here, self._assignment, job, pure=False)
-                under_way[future] = job
+                who = set(self._ready)
+                future = self._client.submit(grade_here, self._assignment, job, workers=sorted(who), pure=False)
+                under_way[future] = job, who
                 future.add_done_callback(done.put)
             if under_way:
-                future = self._next(done)
-                yield under_way.pop(future), self._result(future)
-
-    def _next(self, done: queue.SimpleQueue[Future[Graded]]) -> Future[Graded]:
-        """Wait for a job's end, as long as there is somebody at work."""
-        while True:
-            try:
-                return done.get(timeout=_COUNT_EVERY_S)
-            except queue.Empty:
+                future = self._next(done, under_way)
+                job, who = under_way.pop(future)
+                result = self._result(future, who)
+                if isinstance(result, _Died):
+                    self._look_at = 0.0
+                yield job, result
+            elif more:  # nobody is ready yet
+                time.sleep(_ASK_EVERY_S)
                 self._look_for_workers()
 
-    def _result(self, future: Future[Graded]) -> Graded | _Died | str:
+    def _next(
+        self, done: queue.SimpleQueue[Future[Graded]], under_way: dict[Future[Graded], tuple[Job, set[str]]]
+    ) -> Future[Graded]:
+        """Wait for a job's end, or until all who may do one are gone."""
+        while True:
+            try:
+                future = done.get(timeout=_COUNT_EVERY_S)
+                if future in under_way:
+                    return future
+            except queue.Empty:
+                self._look_for_workers()
+                for future, (_, who) in under_way.items():
+                    if not who & self._ready:
+                        return future
+
+    def _result(self, future: Future[Graded], who: set[str]) -> Graded | _Died | str:
         from distributed import CancelledError, KilledWorker
 
         try:
@@ -144,6 +164,8 @@ class _OnDask:
                     if future.status == "error":
                         raise  # the job's own
                     self._look_for_workers()  # the worker that held the result is gone, and it is made again
+                    if not who & self._ready:
+                        return _Died()
         except KilledWorker:
             return _Died()
         except CancelledError:
@@ -163,13 +185,48 @@ class _OnDask:
             future.release()
 
     def _look_for_workers(self) -> None:
-        """Give up when there have been none for a while. Raises FleetError."""
-        if self._client.status != "running" or self._addresses():
-            self._deserted_since = None
+        """See who is there. Those that came meanwhile open the course before they are given work.
+
+        Raises:
+            FleetError: there has been nobody for a while, or there is no scheduler.
+        """
+        if self._client.status in ("closing", "closed"):
+            raise FleetError(f"the Dask scheduler at {self._place} is gone")
+        if self._client.status != "running":
             return
-        self._deserted_since = self._deserted_since or time.monotonic()
+        self._look_at = time.monotonic() + _COUNT_EVERY_S
+        here = set(self._addresses())
+        self._ready &= here
+        for address in self._asked.keys() - here:  # who comes back there is somebody else
+            del self._asked[address]
+            self._refused.pop(address, None)
+        for address in here - self._asked.keys():
+            self._ask(address)
+        for address, future in self._asked.items():
+            if address in self._ready or address in self._refused or not future.done():
+                continue
+            try:
+                stale = future.result(timeout=_COUNT_EVERY_S)
+            except SandboxUnavailable as unavailable:
+                self._refused[address] = str(unavailable)
+            except Exception as error:  # another course, or it died of the question: the others go on
+                self._refused[address] = _other_course(f"worker {address}", error)
+            else:
+                if stale:
+                    self._refused[address] = _other_course(f"worker {address}", _STALE)
+                else:
+                    self._ready.add(address)
+        if self._ready or any(not future.done() for future in self._asked.values()):
+            self._deserted_since = math.inf
+            return
+        self._deserted_since = min(self._deserted_since, time.monotonic())
         if time.monotonic() - self._deserted_since > _DESERTED_S:
-            raise FleetError(f"all workers of {self._place} are gone, and no other came: start some")
+            why = next(iter(self._refused.values()), "")
+            raise FleetError(why or f"all workers of {self._place} are gone, and no other came: start some")
+
+    def _ask(self, address: str) -> None:
+        future = self._client.submit(prepare_here, self._assignment, workers=[address], pure=False)
+        self._asked[address] = future
 
     def _prepare(self) -> None:
         """Have every worker open its course and its sandbox, before it is given work."""
@@ -180,14 +237,18 @@ class _OnDask:
                 f"the Dask scheduler at {self._place} has no workers: start some with `dask worker {self._place} "
                 "--nthreads 1`, in the course's folder"
             ) from None
-        stale = [address for address, said in self._ask_all().items() if said]
+        answers = self._ask_all()
+        stale = [address for address, said in answers.items() if said]
         if stale:
             try:
                 self._client.restart_workers(stale)
             except Exception as error:  # without a nanny nobody starts them again
                 raise FleetError(_other_course(f"worker {stale[0]}", error)) from None
-            if any(self._ask_all().values()):
+            self._asked.clear()
+            answers = self._ask_all()
+            if any(answers.values()):
                 raise FleetError(_other_course(self._place, OtherCourse("it could not be started anew")))
+        self._ready = set(answers)
 
     def _ask_all(self) -> dict[str, str]:
         """Run `prepare_here` on every worker, those that come meanwhile too; return answers by address.
@@ -198,7 +259,7 @@ class _OnDask:
         """
         from distributed import CancelledError, KilledWorker
 
-        asked: dict[str, Future[str]] = {}
+        asked = self._asked
         answers: dict[str, str] = {}
         dead: set[str] = set()
         deadline = time.monotonic() + _READY_S
@@ -206,7 +267,7 @@ class _OnDask:
             here = self._addresses()
             for address in here:
                 if address not in asked:
-                    asked[address] = self._client.submit(prepare_here, self._assignment, workers=[address], pure=False)
+                    self._ask(address)
             for address in [a for a, future in asked.items() if a not in answers and a not in dead and future.done()]:
                 try:
                     answers[address] = asked[address].result()
@@ -308,15 +369,21 @@ def on_dask(assignment: Assignment, workers: int | None = None, scheduler: str |
             yield _OnDask(client, assignment, "this machine")
 
 
-def _must_answer(scheduler: str) -> None:
-    """Knock before Dask does, which takes long to give up, and leaves half a client behind."""
+def address_of(scheduler: str) -> tuple[str, int]:
+    """Return the host and port of a Dask scheduler. Raises FleetError."""
     scheme, _, place = scheduler.rpartition("://")
     host, _, port = place.rpartition(":")
     if scheme not in _SCHEMES or not host or not port.isdecimal() or int(port) > 65535:
         raise FleetError(f"{scheduler!r} is not the address of a Dask scheduler, which looks like tcp://host:8786")
+    return host.strip("[]"), int(port)
+
+
+def _must_answer(scheduler: str) -> None:
+    """Knock before Dask does, which takes long to give up, and leaves half a client behind."""
+    address = address_of(scheduler)
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except OSError as error:
+        socket.create_connection(address, timeout=10).close()
+    except (OSError, UnicodeError) as error:  # the latter of a host that no name can be
         raise FleetError(
             f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, or leave --scheduler "
             "out to use this machine"

@@ -16,7 +16,7 @@ from autograder.checks import Check, Exercise, Outcome, Status, fingerprint, run
 from autograder.course import Course, Unit
 from autograder.mistakes import diagnose
 from autograder.report import CheckReport, Diagnosis, ExerciseReport, Report, State, WrittenReport, standing
-from autograder.sandbox import Sandbox
+from autograder.sandbox import Sandbox, SandboxUnavailable
 from autograder.sandbox.launch import StudentProcess, out_of_time
 from autograder.sandbox.stand_ins import is_module
 from autograder.student import Student, StudentError, StudentGone
@@ -25,7 +25,7 @@ from autograder.submission import Answer, Found, Program, Submission, Unreadable
 PATIENCE_AFTER_HANG_S = 0.5
 """Seconds for one answer once an exercise has hung: a hundred times what a right one takes, and it bounds the time."""
 MOST_LOSSES = 2
-"""Sandboxes killed from outside, after which it counts as the code's doing."""
+"""Sandboxes killed from outside, after which what was under way is given up, and said to be no fault of the learner's."""
 MOST_LOST_CELLS = 4
 """Cells that may end the process before the rest of a learner's own cells are left out, likewise."""
 
@@ -52,6 +52,9 @@ def grade(
 
     Returns:
         A report in every case: what cannot be graded says why.
+
+    Raises:
+        SandboxUnavailable: the sandbox was lost, and could not be started again.
     """
     started = time.monotonic()
     named = course.units.get(Path(file).stem)  # all there is to tell the unit by, if the file cannot be read
@@ -63,6 +66,8 @@ def grade(
         report = _Examination(align(cells, named), sandbox, seed, previous).report()
     except Unreadable as problem:
         report = ungraded(named, State.UNREADABLE, str(problem), sandbox.isolated, seed)
+    except SandboxUnavailable:
+        raise  # nobody's work can be graded here
     # A fault of ours, or a trick we do not know: this submission's instructor should look, and the class goes on.
     except Exception as error:
         sandbox.end()
@@ -192,7 +197,8 @@ class _Examination:
             # The learner's own version of what it builds on may suit it all the same, so the better of both counts.
             self._restart(replaced=faulty)
             again, more = self._run(exercise, checks)
-            if sum(o.points for o in again) > sum(o.points for o in outcomes):
+            unknown = any(o.status is Status.BROKEN for o in again)  # and not to be passed over in silence
+            if unknown or sum(o.points for o in again) > sum(o.points for o in outcomes):
                 outcomes, library, stood_in = again, more, faulty
             self._restart(replaced=())
 
@@ -232,7 +238,9 @@ class _Examination:
                     waiting.insert(0, check)
                     self._restart(self.replaced)
                     continue
-                outcomes.append(Outcome(check, Status.GONE, f"gone:{gone.code}", str(gone)))
+                # Loudly, and to be tried again: no learner can bring about that the sandbox is lost.
+                status = Status.BROKEN if gone.code == "lost" else Status.GONE
+                outcomes.append(Outcome(check, status, f"gone:{gone.code}", str(gone)))
                 failed.append(check.statement)
                 if gone.code == "timeout":
                     patience = PATIENCE_AFTER_HANG_S
@@ -263,7 +271,7 @@ class _Examination:
         return self.student
 
     def _lost(self, gone: StudentGone) -> bool:
-        """Whether the sandbox was lost, which no learner can bring about, so that what was under way is done again."""
+        """Whether the sandbox was lost, and not too often, so that what was under way is done again."""
         if gone.code != "lost" or self.losses >= MOST_LOSSES:
             return False
         self.losses += 1
@@ -286,6 +294,8 @@ class _Examination:
             except StudentGone as gone:
                 if self._lost(gone):
                     return False
+                if gone.code == "lost":
+                    raise
                 self.failed[key] = f"{_subject(program)} could not be run to its end: {gone}"
                 self.skipped.add(key)
                 return False
@@ -299,7 +309,11 @@ class _Examination:
         """Replace an exercise by a right version; False, and never again, if the learner's code prevents it."""
         try:
             student.replace(name, is_module(getattr(self.unit.reference, name)))
-        except (StudentError, StudentGone):
+        except (StudentError, StudentGone) as error:
+            if isinstance(error, StudentGone) and error.code == "lost":
+                if self._lost(error):
+                    return False
+                raise
             self.replaced = ()
             return False
         return True

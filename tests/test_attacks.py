@@ -19,7 +19,8 @@ What is attacked, and where:
 - `display`: escape codes, markup and formulas in texts. File names and metadata are in this file, below.
 - `library`: the library's own version in disguise. What cannot be refused must be flagged.
 - `source`: cells that are hard to read.
-- Below: long sources, metadata of odd types, zip and JSON bombs, names of files, links.
+- Below: long sources, metadata of odd types, zip and JSON bombs, names of files, links, results and classmates' work among
+  the notebooks.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ import re
 import shutil
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from autograder import classroom
 from autograder.cli import app
 from autograder.course import Course
 from autograder.feedback import render
@@ -167,7 +169,11 @@ def test_attack(target: tuple[Course, Sandbox], expected: dict[str, Any], theme:
     result = attacked(report, exercise)
     assert result.points == attack["points"], result.sentence
     said = " ".join([result.sentence, *result.notes, *(c.message for c in result.checks)])
-    assert re.search(attack.get("says", "."), said), said[:2000]
+    if "says" in attack:
+        assert re.search(attack["says"], said), said[:2000]
+    else:  # the cell ran to its end, so that nothing in it is misspelt
+        assert not re.search("stopped with|is not valid Python|could not be run to its end", said), said[:2000]
+    assert report.seconds < 3 * sandbox.limits.total_s  # generous, for a busy machine
     assert bool(report.unusual) or not attack.get("unusual")
     assert neighbours_report(course, sandbox) == expected
 
@@ -181,6 +187,8 @@ def test_the_corpus_is_whole() -> None:
     known = {"name", "why", "exercise", "points", "says", "unusual", "raw", "right", "others", "cells", "code"}
     for attack in entries:
         assert {"name", "why", "exercise", "points", "code"} <= set(attack) <= known, attack["name"]
+        # A misspelt attack that failed at once would pass for one that was withstood.
+        assert attack["points"] or "says" in attack, attack["name"]
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -331,6 +339,81 @@ def test_links_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert not any(SECRET in p.read_text(encoding="utf-8") for p in written)
     assert not any("twice_what_was" in p.read_text(encoding="utf-8") for p in written)
     assert [p.name for p in sorted((tmp_path / "results" / "feedback").iterdir())] == ["ada--00_mini.html"]
+
+
+HUNTER = """
+import os
+found = []
+for root, _, files in os.walk(os.environ["PYTHONPATH"].split(":")[-1]):
+    for name in files:
+        try: data = open(os.path.join(root, name), "rb").read()
+        except OSError: continue
+        if b"SQLite " + b"format" in data or b"planted-" + b"secret" in data: found.append(name)
+def double(x): raise ValueError(f"found {found}")
+"""
+"""Looks for the gradebook and for classmates' work in all that it can read of the course."""
+
+
+@pytest.fixture
+def class_of_two(mini: Course, answer: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the small course, in which a class is to be graded whose one member is after the other's work."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("notebooks", "solutions"):
+        shutil.copytree(mini.notebooks.parent / name, tmp_path / name)
+    (tmp_path / "class").mkdir()
+    for student, source in (("ada", f"def double(x): return 2 * x  # {SECRET}"), ("mallory", HUNTER)):
+        (tmp_path / "class" / f"{student}.ipynb").write_text(json.dumps(answer(double=source)))
+    return tmp_path
+
+
+def in_class(*arguments: str) -> Result:
+    command = ["grade", *arguments, "--workers", "0"]
+    return CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("folder", "arguments", "said"),
+    [
+        ("notebooks", ["../class", "--out", "."], "name another folder with --out"),
+        (".", ["class", "--out", "notebooks"], "name another folder with --out"),
+        (".", ["notebooks"], "move the submissions to a folder of their own"),
+        (".", ["."], "move the submissions to a folder of their own"),
+        (".", ["class", "--gradebook", "notebooks/grades.sqlite"], "put it elsewhere"),
+        (".", ["class", "--gradebook", "notebooks/grades.sqlite", "--out", "."], "put it elsewhere"),
+        (".", ["class", "--gradebook", "env/lib/grades.sqlite"], "put it elsewhere"),
+        (".", ["class", "--gradebook", "sqlite:///env/grades.sqlite"], "put it elsewhere"),
+    ],
+)
+def test_results_and_work_where_every_learner_could_read_them_are_refused(
+    class_of_two: Path, monkeypatch: pytest.MonkeyPatch, folder: str, arguments: list[str], said: str
+) -> None:
+    shutil.copytree("class", "notebooks", dirs_exist_ok=True)
+    Path("env/lib").mkdir(parents=True)
+    needed = classroom.readable_by_code([class_of_two / "env"])
+    monkeypatch.setattr(classroom, "readable_by_code", lambda readable: [*needed, *readable])
+    monkeypatch.chdir(folder)
+    done = in_class(*arguments)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(class_of_two.rglob("grades.csv"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["notebooks/class", "--out", "notebooks/results"],
+        ["notebooks/class/ada.ipynb", "notebooks/class/mallory.ipynb", "--gradebook", "grades.sqlite"],
+        ["class", "--out", "."],
+    ],
+)
+def test_results_and_work_among_the_notebooks_are_hidden(class_of_two: Path, arguments: list[str]) -> None:
+    shutil.move("class", "notebooks/class") if "class" not in arguments else None
+    done = in_class(*arguments)
+    assert done.exit_code == 0, done.output
+    (report,) = (json.loads(path.read_text()) for path in class_of_two.rglob("mallory--00_mini.json"))
+    assert "found []" in report["exercises"][0]["sentence"]
 
 
 def test_scratch_space_made_unwritable_is_repaired(target: tuple[Course, Sandbox]) -> None:

@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from typer.testing import CliRunner, Result
 
+from autograder import cli
 from autograder.cli import app
 from autograder.course import Course
 from tests.conftest import linux
@@ -240,6 +241,54 @@ def test_what_cannot_be_reached_is_one_sentence(
     result = run("grade", path, *options)
     assert result.exit_code == 2
     assert said in sentence(result)
+
+
+def test_a_path_that_no_file_can_have(run: Run) -> None:
+    result = run("grade", "x" * 300)
+    assert result.exit_code == 2
+    assert "cannot be looked at: File name too long" in sentence(result)
+
+
+def test_the_address_of_a_scheduler_is_read_before_the_class(run: Run) -> None:
+    result = run("grade", "nowhere", "--scheduler", "tcp://localhost:notaport")
+    assert result.exit_code == 2
+    assert sentence(result).endswith("which looks like tcp://host:8786")
+
+
+@linux
+def test_bytes_that_are_not_utf_8_are_escaped(run: Run, answer: Callable[..., Any], tmp_path: Path) -> None:
+    path = hand_in(tmp_path / "ada.ipynb", answer(double=DOUBLE))
+    assert run("grade", path, "--seed", "\udcff", "--out", "out").exit_code == 0
+
+    def mark(student: str, *options: str) -> Result:
+        command = ["mark", student, "00_mini", "double", "1", "--by", "prof\udcff", "--out", "out", *options]
+        return CliRunner().invoke(app, command)
+
+    result = mark("\udcff")
+    assert result.exit_code == 2
+    assert r"has no result for \xff" in sentence(result)
+    result = mark("ada", "--reason", "since \udcff")
+    assert result.exit_code == 0, result.output
+    given = json.loads((tmp_path / "out" / "ada--00_mini.json").read_text())["exercises"][0]["mark"]
+    assert (given["by"], given["reason"]) == (r"prof\xff", r"since \xff")
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_fault_of_our_own_is_not_a_learners(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shown: bool
+) -> None:
+    def fails() -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(cli, "app", fails)
+    monkeypatch.setenv("AUTOGRADER_TRACEBACK", "1" if shown else "")
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "ZeroDivisionError: a fault of ours" in said
+    assert ("Traceback" in said) is shown
+    assert shown or len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", ["diff", "mark"])

@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,7 @@ from autograder import classroom, fleet
 from autograder.collect import look
 from autograder.course import Course
 from autograder.gradebook import Gradebook
+from autograder.report import Mark
 from autograder.sandbox.launch import find_bubblewrap
 from autograder.submission import Unreadable, read_file
 from autograder.worker import Assignment
@@ -241,6 +242,50 @@ def test_a_gradebook_that_is_locked_half_way(mini: Course, handed_in: Path, tmp_
         run = classroom.grade_class([handed_in], mini, book, _hire, out)
         assert run.graded == COUNT - 2
     assert complete(out)
+
+
+def test_a_gradebook_that_is_locked_while_workers_are_at_work(mini: Course, handed_in: Path, tmp_path: Path) -> None:
+    out, path = tmp_path / "out", tmp_path / "out" / "gradebook.sqlite"
+    book = ("--gradebook", f"sqlite:///{path}?timeout=0.2")
+    grader = Grader(mini, "grade", handed_in, "--out", out, "--workers", "2", *book)
+    grader.until(lambda: results(path) >= 2 and len(grader.workers()) == 2)
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        code, _, err = grader.wait()
+        kept = results(path)
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert "another program has it locked. Close what writes to it" in err
+    assert 2 <= kept < COUNT
+    assert f"{kept} of {COUNT} are in the gradebook {path}, and the same command goes on from there" in err
+    assert grader.left_behind() == []
+    assert Grader(mini, "grade", handed_in, "--out", out, "--workers", "0", *book).wait()[0] == 0
+    assert complete(out)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["graded again", "page written again"])
+def test_a_mark_given_while_a_page_is_written_is_on_the_page(
+    mini: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    folder, out, path = hand_in(tmp_path / "class", mini, 1), tmp_path / "out", tmp_path / "grades.sqlite"
+    with Gradebook(path) as book, Gradebook(path) as another:
+        classroom.grade_class([folder], mini, book, _hire, out)
+        if not again:
+            next(out.glob("*.json")).unlink()
+        look, given = book.marks, list[int]()
+
+        def marks(student: str, unit: str) -> dict[str, Mark]:
+            """Read the marks; a person gives another right after that."""
+            found = look(student, unit)
+            if not given:
+                given.append(1)
+                classroom.remark(another, out, student, unit, "double", 1, "prof")
+            return found
+
+        monkeypatch.setattr(book, "marks", marks)
+        classroom.grade_class([folder], mini, book, _hire, out, again=again)
+        assert book.outlines()[0].points == 3
+        assert json.loads(next(out.glob("*.json")).read_text())["points"] == 3
 
 
 def test_a_notebook_that_changes_while_the_class_is_graded_is_graded_as_it_is_then(

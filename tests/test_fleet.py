@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from autograder import fleet, worker
 from autograder.course import Course
 from autograder.judge import ungraded
 from autograder.report import Report, State
 from autograder.worker import Assignment, Graded, Job, OtherCourse, grade_here, prepare_here
-from tests.class_of import hand_in
+from tests.class_of import ROOT, hand_in
 from tests.conftest import linux
 
 pytestmark = linux
@@ -124,6 +129,58 @@ def test_a_worker_with_another_course_gets_no_work(assignment: Assignment) -> No
     ):
         raise AssertionError("it got work")
     assert "\n" not in str(said.value)
+
+
+@contextmanager
+def started(scheduler: str, course: Course) -> Iterator[None]:
+    """A worker as somebody else would start it, with its own copy of the course."""
+    command = [sys.executable, "-m", "dask", "worker", scheduler, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    env = {**os.environ, "AUTOGRADER_NOTEBOOKS": str(course.notebooks)}
+    process = subprocess.Popen([*command, "--death-timeout", "60"], cwd=ROOT, env=env, **quiet)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_workers_that_join_half_way_get_work_when_they_have_the_course(
+    assignment: Assignment, mini: Course, jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second to come has another course and gets none, nor does it end the run; the third takes over from the first."""
+    monkeypatch.setattr(fleet, "_COUNT_EVERY_S", 0.2)
+    shutil.copytree(mini.notebooks.parent, tmp_path / "other")
+    checks = tmp_path / "other" / "notebooks" / "checks" / "00_mini.py"
+    checks.write_text(checks.read_text().replace("2 * x", "3 * x"))
+    other = Course.open(checks.parent.parent, tmp_path / "other" / "solutions")
+    elsewhere = Assignment(**{**vars(assignment), "notebooks": "/none/notebooks", "solutions": "/none/solutions"})
+    found: dict[str, Report] = {}
+
+    def more(theirs: fleet.Fleet, name: str) -> None:
+        for job, graded in theirs.grade([Job(**{**vars(j), "student": f"{name} {j.student}"}) for j in jobs], gave_up):
+            found[job.student] = graded.read()[0]
+
+    with (
+        LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        ExitStack() as there,
+    ):
+        first = there.enter_context(ExitStack())
+        first.enter_context(started(cluster.scheduler_address, mini))
+        with fleet.on_dask(elsewhere, scheduler=cluster.scheduler_address) as theirs:
+            more(theirs, "first")
+            there.enter_context(started(cluster.scheduler_address, other))
+            client.wait_for_workers(2, timeout=60)
+            time.sleep(fleet._COUNT_EVERY_S)
+            for _ in range(3):
+                more(theirs, "second")
+            there.enter_context(started(cluster.scheduler_address, mini))
+            client.wait_for_workers(3, timeout=60)
+            first.close()
+            more(theirs, "third")
+    assert len(found) == 3 * len(jobs)
+    assert [r.points for r in found.values()] == [6, 6, 6, 6, 6, 0] * 3
 
 
 def test_a_worker_finds_its_course_elsewhere(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import json
 import random
 import resource
 import socket
 import struct
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgpack
@@ -35,7 +36,7 @@ from tests.conftest import linux
 
 NOTEBOOKS, GRADED = 2_000, 2_000
 """Malformed notebooks through reading and aligning, and through the whole grader, whose sandbox runs what can be read."""
-MESSAGES, TRANSPORTED, ANSWERED = 20_000, 1_000, 1_000
+MESSAGES, TRANSPORTED, ANSWERED = 20_000, 10_000, 1_000
 """Malformed messages: decoded, sent over a socket to the judge's own transport, and seen by checks as answers to probes."""
 
 BATCH = 20
@@ -357,15 +358,12 @@ def test_every_malformed_message_on_the_channel_is_an_answer_or_the_end() -> Non
     """Frames on the judge's end of a socket: an answer, or the sentence that ends the submission's process."""
     ends, said = list[str](), set[str]()
 
-    @examples(TRANSPORTED)
-    @given(seeds)
-    def fuzz(seed: int) -> None:
+    def send(frame: bytes) -> None:
         mine, theirs = socket.socketpair()
         process = StudentProcess(_Box(), mine)  # type: ignore[arg-type]
         process.answer_s = 30
         process.stand_ins = {"double": lambda x, *args, **kwargs: x + x}
-        answering = threading.Thread(target=_reply, args=(theirs, mutate_frame(seed)))
-        answering.start()
+        answering = thread.submit(_reply, theirs, frame)
         try:
             assert isinstance(process.request({"op": "get", "name": "x"}), dict)
             ends.append("answer")
@@ -374,10 +372,17 @@ def test_every_malformed_message_on_the_channel_is_an_answer_or_the_end() -> Non
             said.add(str(gone))
         finally:
             mine.close()
-            answering.join()
+            answering.result()
             theirs.close()
 
-    fuzz()
+    @examples(TRANSPORTED // BATCH)
+    @given(seeds)
+    def fuzz(seed: int) -> None:
+        for number in range(BATCH):
+            send(mutate_frame(BATCH * seed + number))
+
+    with ThreadPoolExecutor(1) as thread:
+        fuzz()
     assert all(10 < len(sentence) < 500 for sentence in said)
     assert len(ends) >= TRANSPORTED
     assert {"answer", "protocol", "exit"} <= set(ends), set(ends)
@@ -416,23 +421,23 @@ class _Meddled(LocalTransport):
 def test_no_malformed_answer_breaks_a_check(course: Course, mini: Course) -> None:
     """Answers that can be decoded and are not what was asked for: a verdict on them, or the end, and no check broken."""
     units = [unit for of in (course, mini) for unit in of.units.values()]
+    checks = [(unit, check) for unit in units for e in unit.exercises for check in unit.checks(e.name)]
+    turns = itertools.cycle(checks)  # every check has as many
     statuses: list[str] = []
 
     @examples(ANSWERED)
     @given(seeds)
     def fuzz(seed: int) -> None:
-        unit = units[seed % len(units)]
-        exercise = unit.exercises[seed % len(unit.exercises)]
-        checks = unit.checks(exercise.name)
+        unit, check = next(turns)
         meddled = _Meddled(dict(vars(unit.reference)), seed)
         try:
             with random_state_kept():
-                outcome = run_check(checks[seed % len(checks)], Student(meddled), "fuzz", unit.reference)
-            assert outcome.status is not Status.BROKEN, outcome.message
+                outcome = run_check(check, Student(meddled), "fuzz", unit.reference)
+            assert outcome.status is not Status.BROKEN, (unit.stem, check.name, seed, outcome.message)
             statuses.append(str(outcome.status))
         except StudentGone:
             statuses.append("gone")
 
     fuzz()
-    assert len(statuses) >= ANSWERED
+    assert len(statuses) >= max(ANSWERED, 3 * len(checks))
     assert {"gone", "failed", "passed", "raised"} <= set(statuses)

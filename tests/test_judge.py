@@ -10,6 +10,7 @@ import jsonschema
 import psutil
 import pytest
 
+from autograder import judge
 from autograder.checks import Check, Outcome, Status, run_check
 from autograder.course import Course
 from autograder.judge import grade
@@ -271,3 +272,30 @@ def test_a_sandbox_killed_from_outside_costs_nothing_as_long_as_it_may_be_chance
     lost = [c.message for e in report.exercises for c in e.checks if c.status is Status.GONE]
     assert lost == ["the sandbox that the code ran in was killed from outside"] * (kills == 3)
     assert report.points == report.max_points - 2 * (kills == 3)
+
+
+@pytest.mark.parametrize("where", ["run_check", "run", "replace"])
+def test_a_sandbox_that_is_killed_from_outside_again_and_again_costs_nobody_points_in_silence(
+    graded: Grade, mini_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    place: Any = judge if where == "run_check" else judge.Student
+    monkeypatch.setattr(judge, "MOST_LOSSES", 1)
+    kills, original = 2, getattr(place, where)
+
+    def killed(*arguments: Any) -> Any:
+        nonlocal kills
+        if kills:
+            kills -= 1
+            family = psutil.Process(mini_sandbox._process.pid).children(recursive=True)
+            mini_sandbox._process.kill()
+            psutil.wait_procs(family)
+        return original(*arguments)
+
+    monkeypatch.setattr(place, where, killed)
+    answers = {"double": "def double(x):\n    return x * x" if where == "replace" else DOUBLE, "quadruple": QUADRUPLE}
+    lost = graded(**answers)
+    assert kills == 0
+    assert len(lost.broken) == 1
+    assert "killed from outside" in lost.broken[0]
+    assert [e.key for e in lost.exercises].count("") == 1  # it is tried again
+    assert graded(**answers).points > lost.points

@@ -226,7 +226,7 @@ def test_a_csv_that_cannot_be_written_is_said(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out" / "grades.csv").mkdir(parents=True)
     result = run("grade")
     assert result.exit_code == 2
-    assert "grades.csv" in result.stderr
+    assert "out/grades.csv: Is a directory; " in result.stderr
     assert f"{COUNT} of {COUNT} are in the gradebook" in result.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from autograder.course import Course
-from autograder.judge import open_sandbox
+from autograder.judge import grade, open_sandbox
 from autograder.sandbox import Limits, Sandbox, SandboxUnavailable, launch
 from autograder.student import Student, StudentError, StudentGone
 from tests.conftest import ROOT, linux
@@ -158,6 +159,44 @@ assert any("00_mini" in f for _, _, fs in os.walk(NOTEBOOKS) for f in fs)
         [mini.notebooks], [mini.solutions] if mini.solutions else [], ["torch"], Limits(answer_s=60)
     ) as patient:
         assert attempt(patient, source) == "ok"
+
+
+@pytest.mark.parametrize("hidden", [".", "notebooks"])
+def test_what_holds_the_course_cannot_be_hidden(tmp_path: Path, hidden: str) -> None:
+    (tmp_path / "notebooks").mkdir()
+    with pytest.raises(SandboxUnavailable, match="cannot be hidden from learners' code, which needs"):
+        Sandbox([tmp_path / "notebooks"], [tmp_path / hidden])
+
+
+def test_no_descriptor_is_left_open_where_the_judge_has_thousands(mini: Course) -> None:
+    """The warm process's own socket has a number of the judge's choosing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip("no process may open so many files here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    kept = [os.open(os.devnull, os.O_RDONLY) for _ in range(2000)]
+    look = (
+        "import os\nfound = []\nfor fd in range(4, 5000):\n  try: os.fstat(fd)\n  except OSError: continue\n"
+        "  found.append(fd)\nassert not found, found"
+    )
+    try:
+        with Sandbox([mini.notebooks]) as box:
+            assert attempt(box, look) == "ok"
+    finally:
+        for descriptor in kept:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_sandbox_that_cannot_fork_is_said_and_nobody_is_graded(mini: Course, tmp_path: Path) -> None:
+    """As where too many processes are there already; the warm process itself starts."""
+    (tmp_path / "no_fork.py").write_text("import os\ndef fork(): raise BlockingIOError(11, 'no')\nos.fork = fork\n")
+    notebook = mini.unit("00_mini").solution_path.read_bytes()
+    with Sandbox([mini.notebooks, tmp_path], preload=["no_fork"]) as box:
+        with pytest.raises(SandboxUnavailable, match="starts but cannot fork"):
+            box.open()
+        with pytest.raises(SandboxUnavailable, match="starts but cannot fork"):
+            grade(notebook, "ada", mini, box, "seed")
 
 
 def test_the_environment_tells_nothing(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from autograder.student import StudentGone
 _START_S = 120
 """How long the warm process may take to import what the course needs, on a slow disk."""
 _CONTROL_S = 30
+_MOST_STARTS = 3
 _GRACE_S = 1.0
 
 
@@ -55,7 +56,8 @@ class Sandbox:
         isolated: False starts the warm process without bubblewrap and seccomp, for machines that have neither.
 
     Raises:
-        SandboxUnavailable: bubblewrap or libseccomp is missing, or user namespaces are forbidden.
+        SandboxUnavailable: bubblewrap or libseccomp is missing, or user namespaces are forbidden; or what is to be hidden
+            holds what is to be read.
     """
 
     def __init__(
@@ -78,24 +80,29 @@ class Sandbox:
         self._start()
 
     def open(self) -> StudentProcess:
-        """Return a fresh student process; the one before it, if any, is ended."""
+        """Return a fresh student process; the one before it, if any, is ended.
+
+        Raises:
+            SandboxUnavailable: the warm process was lost, and no other could be started, or none that forks.
+        """
         if self._student is not None:
             self.end()
-        try:
-            if self._spare is None:
-                self._order()
-            _, clean = self._settle()
-            channel = self._spare
-            if clean:
-                self._order()  # the next one, which is forked while this one works
-        except (OSError, EOFError, wire.WireError):
-            clean = False  # the warm process died: for want of memory, or of something we have not thought of
-        if not clean:
-            self._restart()
-            return self.open()
-        assert channel is not None
-        self._student = StudentProcess(self, channel)
-        return self._student
+        for attempt in range(_MOST_STARTS):
+            if attempt:
+                self._restart()
+            try:
+                if self._spare is None:
+                    self._order()
+                _, clean = self._settle()
+                channel = self._spare
+                if clean:
+                    self._order()  # the next one, which is forked while this one works
+            except (OSError, EOFError, wire.WireError):
+                continue  # the warm process died: for want of memory, or of something we have not thought of
+            if clean and channel is not None:
+                self._student = StudentProcess(self, channel)
+                return self._student
+        raise SandboxUnavailable("the sandbox starts but cannot fork: is there a limit on processes or memory?")
 
     def end(self) -> None:
         """End the current student at once.
@@ -190,7 +197,7 @@ class Sandbox:
         self.close()
         self._start()
 
-    def _start(self, attempts: int = 3) -> None:
+    def _start(self, attempts: int = _MOST_STARTS) -> None:
         try:
             bpf = seccomp.compile_filter() if self.isolated else b""
         except OSError as error:
@@ -202,7 +209,7 @@ class Sandbox:
         self._control.settimeout(_START_S)
         self._replies, self._owed = wire.Reader(self._control.recv_into), 0
         info_read, info_write = os.pipe()
-        visible = [*_interpreter_paths(), _package(), *self._readable]
+        visible = readable_by_code(self._readable)
         if not self.isolated:
             self._private = tempfile.TemporaryDirectory(prefix="autograder-")
             scratch = self._private.name
@@ -280,8 +287,12 @@ class Sandbox:
         # torch asks for the processor's name to choose its kernels; nothing else of /proc is there.
         arguments += ["--ro-bind-try", "/proc/cpuinfo", "/proc/cpuinfo"]
         arguments += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
-        for path in self._hidden:
-            if path in visible or not any(path.is_relative_to(v) for v in visible):
+        for path, needed in ((h, v) for h in self._hidden for v in visible if v.is_relative_to(h)):
+            raise SandboxUnavailable(
+                f"{path} cannot be hidden from learners' code, which needs {needed}: move one of them elsewhere"
+            )
+        for path in _without_nested(self._hidden):
+            if not any(path.is_relative_to(v) for v in visible):
                 continue
             if path.is_dir():
                 arguments += ["--tmpfs", str(path), "--remount-ro", str(path)]
@@ -535,6 +546,11 @@ def _explain(errors: str) -> str:
     return f"the sandbox did not start: {last}"
 
 
+def readable_by_code(readable: Sequence[Path]) -> list[Path]:
+    """Return the folders that learners' code can read: these, and what Python needs on this machine."""
+    return [*_interpreter_paths(), _package(), *readable]
+
+
 def _package() -> Path:
     return Path(__file__).resolve().parent.parent
 
@@ -557,7 +573,7 @@ def _interpreter_paths() -> list[Path]:
     return list(_without_nested(p for p in wanted if p.exists()))
 
 
-def _without_nested(paths: Iterator[Path] | Any) -> Iterator[Path]:
+def _without_nested(paths: Iterable[Path]) -> Iterator[Path]:
     """Drop paths that lie inside another one of the list, and repetitions."""
     ordered = sorted(set(paths), key=lambda p: len(p.parts))
     kept: list[Path] = []

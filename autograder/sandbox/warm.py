@@ -78,7 +78,9 @@ class Channel:
 def main() -> None:
     """Warm up, say so, then serve the judge until it hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the judge's business
-    control = socket.socket(fileno=int(sys.argv[1]))
+    # The judge may have many files open, and its number for this socket be one that `_become_student` leaves open.
+    control = socket.socket(fileno=fcntl.fcntl(int(sys.argv[1]), fcntl.F_DUPFD_CLOEXEC, 0))
+    os.close(int(sys.argv[1]))
     settings = wire.Reader(control.recv_into).frame()
     limits = Limits(**settings["limits"])
     _warm_up(settings["preload"])
@@ -155,7 +157,7 @@ def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: byte
         for target in (0, 1, 2):
             os.dup2(null, target)
         os.dup2(fd, _CHANNEL_FD)
-        os.closerange(_CHANNEL_FD + 1, 1024)  # the control socket among them
+        os.closerange(_CHANNEL_FD + 1, 1024)  # the control socket among them, whose number is low
         _limit(limits, baseline)
         if bpf:
             seccomp.install(bpf)

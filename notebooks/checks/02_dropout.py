@@ -43,7 +43,7 @@ EXERCISES = (
             "Every value of x has a coin of its own. What shape has a tensor of that many coins, and what must be true of "
             "a uniform number in [0, 1) so that its value is dropped with probability p?",
             "Deal with the easy cases first: a p outside [0, 1], then evaluation and p = 0, where x comes back as it is. "
-            "Otherwise compare torch.rand(x.shape) with p: that gives True where a value is kept.",
+            "Otherwise torch.rand(x.shape) >= p is True where a value is kept.",
             "Multiply x by that mask and divide by 1 - p, as the expectation asks for. At p = 1 this would be zero by zero, "
             "so take a factor of 0 there. A mask of booleans keeps the dtype of x.",
         ),
@@ -144,9 +144,17 @@ def changes_nothing_without_training(student: Any, draw: Draw) -> None:
 
 @check("dropout", points=2)
 def draws_new_coins_at_each_call(student: Any, draw: Draw) -> None:
-    """Coins of different values and of different calls have nothing to do with each other."""
+    """Coins of different values and of different calls have nothing to do with each other; they are torch's random numbers."""
     answer = _function(student)
     _draws_afresh(student, draw, answer, answer, lambda x, p, times: student.repeat(student.dropout, times, x, p))
+    x, p = draw.signed(*MANY), draw.probability()
+    outputs = student.fixture(seeded)(expect.function(student.dropout), x, p, draw.student_seed)
+    expect.that(
+        isinstance(outputs, list) and len(outputs) == 2 and _same(*outputs),
+        "seed:ignored",
+        "after torch.manual_seed with the same seed, two calls should draw the same mask, but they do not: do the coins come "
+        "from another random generator, such as NumPy's?",
+    )
 
 
 @check("dropout", points=2)
@@ -185,10 +193,13 @@ def takes_any_shape(student: Any, draw: Draw) -> None:
 
 @check("dropout", points=1)
 def refuses_a_p_that_makes_no_sense(student: Any, draw: Draw) -> None:
-    """A p outside [0, 1] is a ValueError that shows the value."""
+    """A p outside [0, 1] is a ValueError that shows the value, with training=False as well."""
     x, p = draw.signed(*FEW), draw.probability()
     _values(student, x, p=p)
     layers.refuses_p(student.fixture(given)(expect.function(student.dropout), x), p, "dropout")
+    for bad in (-p, 1 + p):
+        what = f"dropout(x, p={bad:g}, training=False)"
+        expect.raises("ValueError", student.dropout, x, bad, False, what=what, code="p_refused_in_evaluation")
 
 
 # -- Dropout -------------------------------------------------------------------------------------------------------------
@@ -315,25 +326,31 @@ def predicted(
     from torch import nn
 
     class Dropout(nn.Module):
-        """One coin for each example."""
+        """One coin for each example. What p is called, and what the class, differs."""
+
+        setting = "p"
 
         def __init__(self, p: float) -> None:
             super().__init__()
-            self.p = p
+            setattr(self, self.setting, p)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if not self.training:
                 return x
-            keep = torch.rand(len(x), *[1] * (x.dim() - 1)) >= self.p
-            return x * keep / max(1 - self.p, 1e-6)
+            p = getattr(self, self.setting)
+            keep = torch.rand(len(x), *[1] * (x.dim() - 1)) >= p
+            return x * keep / max(1 - p, 1e-6)
 
     class SpatialDropout2d(Dropout):
-        pass
+        setting = "drop_prob"
 
     class DropBlock2d(Dropout):
         pass
 
-    own = {c.__name__: c for c in (Dropout, SpatialDropout2d, DropBlock2d)}
+    class Thinning(Dropout):
+        setting = "rate"
+
+    own = {c.__name__: c for c in (Dropout, SpatialDropout2d, DropBlock2d, Thinning)}
     spatial = {"Dropout1d": 1, "Dropout2d": 2, "Dropout3d": 3, "SpatialDropout2d": 2, "DropBlock2d": 2}
 
     class Network(nn.Module):
@@ -469,9 +486,9 @@ def draws_a_new_mask_for_each_sample(student: Any, draw: Draw) -> None:
 
 KINDS = (
     "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout",
-    "own.Dropout", "own.SpatialDropout2d", "own.DropBlock2d",
+    "own.Dropout", "own.SpatialDropout2d", "own.DropBlock2d", "own.Thinning",
 )  # fmt: skip
-"""Letters a to i in codes."""
+"""Letters a to j in codes."""
 
 
 @check("mc_dropout_predict", points=3)
@@ -878,6 +895,16 @@ def given(function: Callable[..., Any], x: torch.Tensor) -> Callable[[float], An
 
 
 @fixture
+def seeded(function: Callable[..., Any], x: torch.Tensor, p: float, seed: int) -> list[Any]:
+    """Return two outputs, each after torch's generator, and no other, was given the same seed."""
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(seed)
+        outputs.append(function(x.clone(), p))
+    return outputs
+
+
+@fixture
 def around_dropout(layer: Any, x: torch.Tensor, cotangent: torch.Tensor) -> dict[str, Any]:
     """Call a layer while `dropout`, as it finds it, is a function that doubles: what does the layer itself to the gradient?"""
     names, asked = type(layer).forward.__globals__, []
@@ -985,8 +1012,8 @@ def _inactive(student: Any, network: Network, modes: Sequence[bool]) -> str:
     """Return the letters of the kinds that did not drop at p = 1, where a part is 0 if it drops, and else the hidden unit."""
     mean = _mean(_predict(student, network, 2, modes, p=1.0), network)
     choices = torch.tensor(list(product([0.0, 1.0], repeat=len(network.kinds))), dtype=torch.float64)
-    factors = choices @ network.weights["branches"].double()  # (512, K)
-    logits = network.weights["bias"].double() + network.hidden[:, None] * factors[:, None, :]  # (512, N, K)
+    factors = choices @ network.weights["branches"].double()  # (1024, K)
+    logits = network.weights["bias"].double() + network.hidden[:, None] * factors[:, None, :]  # (1024, N, K)
     # A sum over samples, or logits, are for another check to judge.
     probs = _softmax(logits)
     for each in (probs, 2 * probs, logits, probs.log()):

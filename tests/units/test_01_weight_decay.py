@@ -356,8 +356,8 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "a list of buffers": (
         ("sgd_step", _SGD_SOURCE.replace("buffers = {} if", "buffers = [] if").replace("for p in", "for i, p in enumerate(")
          .replace("params:", "params):").replace("buffers[p] = d = momentum * buffers.get(p, 0) + d",
-                                                 "buffers.append(d) if len(buffers) <= i else buffers[i].mul_(momentum).add_(d)\n"
-                                                 "                d = buffers[i]")),
+                                                 "if len(buffers) <= i:\n                    buffers.append(d)\n"
+                                                 "                buffers[i] = d = momentum * buffers[i] + d")),
         "",
     ),
     "momentum squared": (_changed("sgd_step", "momentum * buffers", "momentum ** 2 * buffers"), ""),

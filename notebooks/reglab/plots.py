@@ -42,7 +42,7 @@ LABELS = {
     "validation_loss": "validation loss (nats)",
     "train_accuracy": "training accuracy (fraction)",
     "validation_accuracy": "validation accuracy (fraction)",
-    "gap": "validation minus training loss (nats)",
+    "gap": "validation minus\ntraining loss (nats)",
 }
 
 

@@ -277,8 +277,9 @@ def layer_leaves_no_trace(student: Any, draw: Draw) -> None:
     """The output has the dtype of the input, the input is left as it is, and no mask is kept in the module."""
     p = draw.probability()
     layer = _layer(student, p=p)
-    _leaves_alone(student, draw, layer)
+    _output(layer, draw.signed(*MAPS))
     expect.no_state(student.module(layer))
+    _leaves_alone(student, draw, layer)
 
 
 @check("Dropout", points=1)

@@ -272,35 +272,6 @@ OUTSIDE: dict[str, tuple[str, str, str, str]] = {
     "p forgotten": ("Dropout", "x, self.p, self.training", "x, training=self.training", "AlwaysOneHalf"),
     "not the mode": ("Dropout", "self.training)", "not self.training)", "DropsInEvaluationOnly"),
     "arguments exchanged": ("Dropout", "self.p, self.training", "self.training, self.p", "HandsOnInTheWrongOrder"),
-    "mask kept, float": (
-        "Dropout",
-        "        return dropout(x, self.p, self.training)",
-        """        if not self.training:
-            return x
-        if not hasattr(self, "mask"):
-            self.mask = (torch.rand(x.shape) >= self.p).float()
-        return x * self.mask / (1 - self.p)""",
-        "?",
-    ),
-    "mask made in the constructor": (
-        "Dropout",
-        "        return dropout(x, self.p, self.training)",
-        """        if not self.training:
-            return x
-        if getattr(self, "mask", None) is None or self.mask.shape != x.shape:
-            self.mask = (torch.rand(x.shape) >= self.p).float()
-        return x * self.mask / (1 - self.p)""",
-        "?",
-    ),
-    "mask in a list": (
-        "Dropout",
-        "        return dropout(x, self.p, self.training)",
-        """        if not self.training:
-            return x
-        self.mask = (torch.rand(x.shape) >= self.p).float() / (1 - self.p)
-        return x * self.mask""",
-        "?",
-    ),
     "mask as a buffer, float": (
         "Dropout",
         "        return dropout(x, self.p, self.training)",
@@ -310,7 +281,7 @@ OUTSIDE: dict[str, tuple[str, str, str, str]] = {
             return torch.zeros_like(x)
         self.register_buffer("mask", (torch.rand(x.shape) >= self.p).float() / (1 - self.p))
         return x * self.mask""",
-        "?",
+        "KeepsMaskAsBuffer",
     ),
     "detached": ("Dropout", "dropout(x,", "dropout(x.detach(),", "GradientCut"),
     "twice": ("Dropout", "self.training)", "self.training) / (1 - self.p)", ""),

@@ -672,7 +672,7 @@ class HandsOnInTheWrongOrder(_Layer):
     """
 
     def forward(self, x: Tensor) -> Any:
-        return _with_mask(x, self.training, self.p, _keep)
+        return dropout_by_filling(x, self.training, self.p)  # type: ignore[arg-type]
 
 
 @mistake("Dropout")

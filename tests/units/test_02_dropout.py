@@ -279,7 +279,7 @@ OUTSIDE: dict[str, tuple[str, str, str, str]] = {
             return x
         if self.p == 1:
             return torch.zeros_like(x)
-        self.register_buffer("mask", (torch.rand(x.shape) >= self.p).float() / (1 - self.p))
+        self.register_buffer("mask", (torch.rand(x.shape) >= self.p).to(x.dtype) / (1 - self.p))
         return x * self.mask""",
         "KeepsMaskAsBuffer",
     ),

@@ -159,6 +159,8 @@ def _verdict(exercise: Exercise, outcomes: list[Outcome], library: list[str], un
         verdict.caution = (
             "Your last version of this cell is not valid Python, so this is the verdict on the one before it."
         )
+    elif unwritten := _unwritten(vars(sys.modules["__main__"]).get(exercise.name)):
+        verdict.caution = f"{' and '.join(f'`{name}`' for name in unwritten)} is still to do."
     if verdict.solved or verdict.untouched:
         return verdict
     verdict.first = [name for name in exercise.uses if _unsolved(unit, name)]
@@ -222,6 +224,12 @@ def _is_stub(exercise: Any) -> bool:
         if "NotImplementedError" in constants and any(c.endswith(STILL_TO_DO) for c in constants):
             return True
     return False
+
+
+def _unwritten(exercise: Any) -> list[str]:
+    """Return the methods of a class whose stub is still there, where `__init__` is written: with that one begins."""
+    own = vars(exercise) if isinstance(exercise, type) else {}
+    return [] if _is_stub(own.get("__init__")) else [name for name, member in own.items() if _is_stub(member)]
 
 
 def _codes(thing: Any) -> Iterator[types.CodeType]:

@@ -219,6 +219,8 @@ def takes_positions(attempt: Callable[[], object], call: str) -> None:
     try:
         attempt()
     except (StudentError, Failure) as error:
+        if isinstance(error, StudentError) and error.not_started:
+            raise
         said = error.sentence() if isinstance(error, StudentError) else error.message
         raise Failure(
             "signature:positions",

@@ -62,7 +62,7 @@ class Verdict:
     def headline(self) -> str:
         """Say it in one line."""
         if self.untouched:
-            return f"{self.exercise}: not started"
+            return f"{self.exercise}: {'under way' if self.caution else 'not started'}"
         more = f" ({self.graded_only} more at grading)" if self.graded_only else ""
         return f"{self.exercise}: {self.points} of {self.max_points} points{more}{', solved' if self.solved else ''}"
 

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from autograder import check, interactive, progress, ready
+from autograder.checks import Status
 from autograder.course import Course, CourseError
 
 
@@ -138,6 +140,27 @@ def test_a_stub_is_not_started_and_costs_no_hint() -> None:
     assert verdict.headline() == "double: not started"
     assert verdict.hint == ""
     assert "NotImplementedError" not in repr(verdict)
+
+
+def test_a_method_that_is_still_a_stub_is_named() -> None:
+    begun = """
+class double:
+    def __init__(self, *x):
+        pass
+
+    def forward(self, x):
+        raise NotImplementedError("double is still to do")
+"""
+    answer = ran(begun)
+    verdict = check(answer)
+    assert verdict.caution == "`forward` is still to do."
+    assert "Look first: `forward` is still to do." in repr(verdict)
+    verdict.outcomes = [replace(o, status=Status.NOT_STARTED) for o in verdict.outcomes]
+    assert verdict.headline() == "double: under way"
+    untouched = ran(begun.replace("pass", 'raise NotImplementedError("double is still to do")'))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(interactive, "_cell_source", lambda name: "")
+        assert check(untouched).caution == ""
 
 
 def test_an_exception_is_a_verdict_not_an_exception() -> None:

@@ -144,11 +144,12 @@ def penalty_pulls_by_decay_times_weight(student: Any, draw: Draw) -> None:
 @check("l2_penalty", points=1)
 def penalty_takes_any_iterable(student: Any, draw: Draw) -> None:
     """The params may be any iterable: a list, a tuple, a generator such as model.parameters(), the values of a dictionary."""
+    values, decay = [draw.signed(*shape) for shape in SHAPES], draw.uniform(0.2, 0.4)
+    # Whether the penalty of a list is right is for others to say: here those of the same tensors are to be the same.
+    of_list = expect.scalar(_penalty(student, values, decay)["output"], "the penalty")
     for kind in ("tuple", "dictionary", "map", "generator", "model"):
-        values, decay = [draw.signed(*shape) for shape in SHAPES], draw.uniform(0.2, 0.4)
         output = _penalty(student, values, decay, kind)["output"]
-        right = 0.5 * decay * sum(float((v.double() ** 2).sum()) for v in values)
-        _is(output, right, f"the penalty of a {kind}", {"nothing": 0.0, **_wrong_penalties(values, decay)})
+        _is(output, of_list, f"the penalty of a {kind}, like that of a list,", {"nothing": 0.0})
 
 
 @check("l2_penalty", points=1)
@@ -383,7 +384,11 @@ def _follows(
                     if failure.code != "value":
                         raise
                     name = next((n for n, f in wrong.items() if _same(path, f(group), tolerance)), "other")
-                    raise expect.Failure(f"value:{name}", failure.message, [_picture(path, wanted, index)]) from None
+                    still = torch.equal(value, path[step - 1][index] if step else group.values[index])
+                    said = f"{what[:1].upper()}{what[1:]} did not move: " if still else ""
+                    raise expect.Failure(
+                        f"value:{name}", said + failure.message, [_picture(path, wanted, index)]
+                    ) from None
 
 
 def _same(path: Path, wanted: Path, tolerance: float) -> bool:
@@ -423,6 +428,10 @@ class _Sgd:
         keeps: buffers are kept from step to step.
         forgets_nothing: and even where the caller starts afresh.
         by_rank: buffers are numbered among the parameters that have a gradient.
+        appended: a parameter whose place is beyond the end of the list of buffers gets a new one at the end.
+        none_is_zero: a gradient that is missing is taken for zeros.
+        starts: a buffer is the gradient, without the decay, before it is updated for the first time.
+        first_lost: where there are no buffers yet, they are made as zeros, and nothing else is done.
     """
 
     pull: Callable[[Tensor, float], Tensor] = lambda w, decay: decay * w
@@ -436,6 +445,10 @@ class _Sgd:
     keeps: bool = True
     forgets_nothing: bool = False
     by_rank: bool = False
+    appended: bool = False
+    none_is_zero: bool = False
+    starts: bool = False
+    first_lost: bool = False
 
     def __call__(self, group: Group) -> Path:
         values, path = [w.double() for w in group.values], []
@@ -443,15 +456,21 @@ class _Sgd:
         for r in group.rounds:
             if r.afresh and not self.forgets_nothing:
                 memory = {}
+            if self.first_lost and not memory:
+                memory = {index: torch.zeros_like(w) for index, w in enumerate(values)}
+                path.append(list(values))
+                continue
             rank = 0
             for index, (w, given) in enumerate(zip(values, r.gradients, strict=True)):
-                if given is None:
+                if given is None and not self.none_is_zero:
                     values[index] = (1 - r.lr * r.decay) * w if self.none_decays else w
                     continue
                 key, rank = (rank if self.by_rank else index), rank + 1
-                d = given.double() + self.pull(w, r.decay)
+                key = min(key, len(memory)) if self.appended else key
+                d = (torch.zeros_like(w) if given is None else given.double()) + self.pull(w, r.decay)
                 d = r.lr * d if self.lr_first else d
-                buffer = self.remember(memory.get(key), d, r.momentum) if r.momentum else d
+                old = given.double() if self.starts and given is not None and key not in memory else memory.get(key)
+                buffer = self.remember(old, d, r.momentum) if r.momentum else d
                 if self.keeps and r.momentum:
                     memory[key] = buffer
                 scale, factor = (-1.0 if self.lr_first else self.gain(r.lr)), self.apart(r.lr, r.decay)
@@ -493,13 +512,19 @@ _SGD_WRONG: dict[str, Arithmetic] = {
     "nesterov": _Sgd(aim=lambda buffer, d, mu: d + mu * buffer),
     "lr_in_buffer": _Sgd(lr_first=True),
     "first_twice": _Sgd(remember=lambda old, d, mu: (1 + mu) * d if old is None else mu * old + d),
+    "starts": _Sgd(starts=True),
     "first_scaled": _Sgd(remember=lambda old, d, mu: mu * d if old is None else mu * old + d),
     "no_fading": _Sgd(remember=lambda old, d, mu: d if old is None else old + d),
     "all_scaled": _Sgd(remember=lambda old, d, mu: d if old is None else mu * (old + d)),
     "averaged_decoupled": _Sgd(pull=_none, remember=_average, apart=lambda lr, decay: 1 - lr * decay),
     "none_decays": _Sgd(none_decays=True),
+    "none_is_zero": _Sgd(none_is_zero=True),
     "old_buffers": _Sgd(forgets_nothing=True),
+    "appended": _Sgd(
+        appended=True
+    ),  # before the next, which it may be alike; where that one is seen first, it is right
     "by_rank": _Sgd(by_rank=True),
+    "first_lost": _Sgd(first_lost=True),
 }
 
 
@@ -638,7 +663,9 @@ def sgd_skips_what_has_no_gradient(student: Any, draw: Draw) -> None:
     """A parameter whose .grad is None stays as it is, its buffer too, also if it has a gradient in other steps."""
     shapes = ((3, 4), (3, 4), (3, 4))  # alike, so that a mix-up of buffers shows in the values
     momentum, decay = draw.uniform(0.6, 0.8), draw.uniform(0.3, 0.5)
-    _sgd(student, [Group([draw.signed(*s) for s in shapes], _sparse(_sgd_rounds(draw, shapes, 4, momentum, decay)))])
+    for present in (FIRST_ALWAYS, FIRST_LATE):
+        rounds = _sparse(_sgd_rounds(draw, shapes, 4, momentum, decay), present)
+        _sgd(student, [Group([draw.signed(*s) for s in shapes], rounds)])
 
 
 @check("sgd_step", points=2)
@@ -665,9 +692,13 @@ def sgd_touches_nothing_else(student: Any, draw: Draw) -> None:
         _nothing_else(facts)
 
 
-def _sparse(rounds: Sequence[Round]) -> list[Round]:
-    """Return rounds in which the first parameter has a gradient each time, the second now and then, the third late."""
-    present = ((True, False, False), (True, True, False), (True, False, True), (True, True, True))
+# Which of three parameters have a gradient in each of four rounds.
+FIRST_ALWAYS = ((True, False, False), (True, True, False), (True, False, True), (True, True, True))
+FIRST_LATE = ((False, True, True), (True, True, False), (True, False, True), (True, True, True))
+
+
+def _sparse(rounds: Sequence[Round], present: Sequence[Sequence[bool]] = FIRST_ALWAYS) -> list[Round]:
+    """Return rounds in which some parameters have no gradient."""
     return [
         replace(r, gradients=[g if there else None for g, there in zip(r.gradients, row, strict=True)])
         for r, row in zip(rounds, present, strict=True)
@@ -716,7 +747,7 @@ class _Adam:
         largest: the root is taken of the largest average so far.
         exchanged: each beta has the other's place.
         own_count: each parameter counts its own steps.
-        none_decays, keeps, forgets_nothing, by_rank: as for `_Sgd`.
+        none_decays, keeps, forgets_nothing, by_rank, appended, none_is_zero, first_lost: as for `_Sgd`.
     """
 
     first: Callable[[Tensor, Tensor, float], Tensor] = lambda m, g, beta: beta * m + (1 - beta) * g
@@ -737,6 +768,9 @@ class _Adam:
     none_decays: bool = False
     forgets_nothing: bool = False
     by_rank: bool = False
+    appended: bool = False
+    none_is_zero: bool = False
+    first_lost: bool = False
 
     def __call__(self, group: Group) -> Path:
         values, path = [w.double() for w in group.values], []
@@ -747,12 +781,17 @@ class _Adam:
                 memory, steps = {}, 0
             beta1, beta2 = r.betas[::-1] if self.exchanged else r.betas
             rank, steps = 0, steps + 1
+            if self.first_lost and not memory:
+                memory = {index: (*[torch.zeros_like(w)] * 3, 0) for index, w in enumerate(values)}
+                path.append(list(values))
+                continue
             for index, (w, given) in enumerate(zip(values, r.gradients, strict=True)):
-                if given is None:
+                if given is None and not self.none_is_zero:
                     values[index] = (1 - r.lr * r.decay) * w if self.none_decays else w
                     continue
                 key, rank = (rank if self.by_rank else index), rank + 1
-                g, zero = given.double() + self.pull(w, r.decay), torch.zeros_like(w)
+                key, zero = min(key, len(memory)) if self.appended else key, torch.zeros_like(w)
+                g = (zero if given is None else given.double()) + self.pull(w, r.decay)
                 m, v, most, t = memory.get(key, (zero, zero, zero, 0))
                 if self.starts and not t:
                     m, v = g, g * g
@@ -800,6 +839,7 @@ _ADAMW_WRONG: dict[str, Arithmetic] = {
     "no_momentum": _Adam(first=lambda m, g, beta: g, corrects=(False, True)),
     "exchanged": _Adam(exchanged=True),
     "sum_first": _Adam(first=lambda m, g, beta: beta * m + g),
+    "sum_second": _Adam(second=lambda v, g, beta: beta * v + g * g),
     "sums": _Adam(first=lambda m, g, beta: beta * m + g, second=lambda v, g, beta: beta * v + g * g),
     "no_square": _Adam(second=lambda v, g, beta: beta * v + (1 - beta) * g.abs()),
     "complement": _Adam(
@@ -819,8 +859,12 @@ _ADAMW_WRONG: dict[str, Arithmetic] = {
     "minus": _Adam(apart=_one_decay(-1.0)),
     "after": _Adam(after=True),
     "none_decays": _Adam(none_decays=True),
+    "none_is_zero": _Adam(none_is_zero=True),
     "old_state": _Adam(forgets_nothing=True),
+    "appended": _Adam(appended=True),
+    "appended_one_count": _Adam(appended=True, own_count=False),
     "by_rank": _Adam(by_rank=True),
+    "first_lost": _Adam(first_lost=True, own_count=False),
     "positions": lambda group: _ADAMW(
         replace(group, rounds=[replace(r, eps=r.decay, decay=r.eps) for r in group.rounds])
     ),
@@ -916,14 +960,15 @@ def adamw_keeps_groups_apart(student: Any, draw: Draw) -> None:
 def adamw_skips_what_has_no_gradient(student: Any, draw: Draw) -> None:
     """A parameter whose .grad is None stays as it is, its averages too, also if it has a gradient in other steps."""
     shapes = ((3, 4), (3, 4), (3, 4))  # alike, so that a mix-up of averages shows in the values
-    group = Group(
-        [draw.signed(*s) for s in shapes], _sparse(_adam_rounds(draw, shapes, 4, decay=draw.uniform(0.6, 0.9)))
-    )
-    paths, _ = _run(student, student.adamw_step, True, [group])
-    # PyTorch counts the steps of each parameter; one count for all of them is as good a reading of "t".
-    one_count = _Adam(own_count=False)
-    right = one_count if _same(paths[0], one_count(group), 1e-5) else _ADAMW
-    _follows(paths, [group], right, _ADAMW_WRONG)
+    decay = draw.uniform(0.6, 0.9)
+    for present in (FIRST_ALWAYS, FIRST_LATE):
+        rounds = _sparse(_adam_rounds(draw, shapes, 4, decay=decay), present)
+        group = Group([draw.signed(*s) for s in shapes], rounds)
+        paths, _ = _run(student, student.adamw_step, True, [group])
+        # PyTorch counts the steps of each parameter; one count for all of them is as good a reading of "t".
+        one_count = _Adam(own_count=False)
+        right = one_count if _same(paths[0], one_count(group), 1e-5) else _ADAMW
+        _follows(paths, [group], right, _ADAMW_WRONG)
 
 
 @check("adamw_step", points=2)
@@ -1000,14 +1045,15 @@ def split(split_weight_decay: Any, name: str, weight_decay: float) -> dict[str, 
             params = [params]
         try:
             listed = list(params)[:1000] if params is not None else []
+            once = len(list(params)[:1000] if params is not None else []) < len(listed)
         except TypeError:
-            listed = []
+            listed, once = [], False
         # torch.optim takes pairs of name and parameter, too.
         listed = [p[1] if isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) else p for p in listed]
         places = [order.index(id(p)) if id(p) in held else type(p).__name__[:40] for p in listed]
         known = isinstance(decay, (int, float)) and not isinstance(decay, bool)
         groups.append({"kind": "dict", "params": places, "listed": kind, "decay": float(decay) if known else None,
-                       "has": "weight_decay" in group})  # fmt: skip
+                       "has": "weight_decay" in group, "once": once})  # fmt: skip
     now = {id(p): p.requires_grad for p in model.parameters()}
     changed = "modes" if modes != [m.training for m in model.modules()] else ""
     for i, trains in wanted.items():
@@ -1025,6 +1071,12 @@ def split(split_weight_decay: Any, name: str, weight_decay: float) -> dict[str, 
 def split_makes_two_groups(student: Any, draw: Draw) -> None:
     """The result is two groups that torch.optim takes: a list of parameters each, one with your weight_decay, one with 0."""
     seen = _split(student, "plain", draw.uniform(0.2, 0.4))
+    once = next((str(group.get("listed")) for group in seen["groups"] if group.get("once") is not False), "")
+    expect.that(
+        not once,
+        "params:once",
+        f'"params" of each group should be a list of parameters, got a {once}, which is empty after it was walked through once',
+    )
     empty = [name for name in ("decayed", "spared") if not seen[name]]
     expect.that(not empty, f"empty:{'+'.join(empty)}", f"a group is empty: nothing is {' or '.join(empty)}")
 

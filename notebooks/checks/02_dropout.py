@@ -27,7 +27,7 @@ from autograder import expect, layers
 from autograder.checks import Exercise, check
 from autograder.draw import Draw
 from autograder.statistics import FALSE_ALARM
-from autograder.student import Remote, StudentError, fixture
+from autograder.student import Plan, Remote, StudentError, fixture
 
 _LIBRARY = (
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_dropout_",
@@ -43,7 +43,7 @@ EXERCISES = (
             "Every value of x has a coin of its own. What shape has a tensor of that many coins, and what must be true of "
             "a uniform number in [0, 1) so that its value is dropped with probability p?",
             "Deal with the easy cases first: a p outside [0, 1], then evaluation and p = 0, where x comes back as it is. "
-            "Otherwise compare torch.rand(x.shape) with p: that gives True where a value is kept.",
+            "Otherwise torch.rand(x.shape) >= p is True where a value is kept.",
             "Multiply x by that mask and divide by 1 - p, as the expectation asks for. At p = 1 this would be zero by zero, "
             "so take a factor of 0 there. A mask of booleans keeps the dtype of x.",
         ),
@@ -144,9 +144,25 @@ def changes_nothing_without_training(student: Any, draw: Draw) -> None:
 
 @check("dropout", points=2)
 def draws_new_coins_at_each_call(student: Any, draw: Draw) -> None:
-    """Coins of different values and of different calls have nothing to do with each other."""
-    answer = _function(student)
-    _draws_afresh(student, draw, answer, answer, lambda x, p, times: student.repeat(student.dropout, times, x, p))
+    """Coins of different values and of different calls have nothing to do with each other; they are torch's random numbers."""
+    target = expect.function(student.dropout, "dropout")
+
+    def calls(plan: Plan, p: float) -> Planned:
+        def output(x: Tensor) -> Attempt:
+            answer = expect.planned(plan.call(target, x, p=p), lambda: target(x, p=p))
+            return lambda: expect.tensor(answer(), "the output", shape=x.shape)
+
+        return output
+
+    _draws_afresh(student, draw, calls)
+    x, p = draw.signed(*MANY), draw.probability()
+    outputs = student.fixture(seeded)(expect.function(student.dropout), x, p, draw.student_seed)
+    expect.that(
+        isinstance(outputs, list) and len(outputs) == 2 and _same(*outputs),
+        "seed:ignored",
+        "after torch.manual_seed with the same seed, two calls should draw the same mask, but they do not: do the coins come "
+        "from another random generator, such as NumPy's?",
+    )
 
 
 @check("dropout", points=2)
@@ -185,10 +201,13 @@ def takes_any_shape(student: Any, draw: Draw) -> None:
 
 @check("dropout", points=1)
 def refuses_a_p_that_makes_no_sense(student: Any, draw: Draw) -> None:
-    """A p outside [0, 1] is a ValueError that shows the value."""
+    """A p outside [0, 1] is a ValueError that shows the value, with training=False as well."""
     x, p = draw.signed(*FEW), draw.probability()
     _values(student, x, p=p)
     layers.refuses_p(student.fixture(given)(expect.function(student.dropout), x), p, "dropout")
+    for bad in (-p, 1 + p):
+        what = f"dropout(x, p={bad:g}, training=False)"
+        expect.raises("ValueError", student.dropout, x, bad, False, what=what, code="p_refused_in_evaluation")
 
 
 # -- Dropout -------------------------------------------------------------------------------------------------------------
@@ -215,38 +234,34 @@ def layer_rescales_what_is_kept(student: Any, draw: Draw) -> None:
 @check("Dropout", points=5)
 def layer_changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
     """After eval() the output is the input, with its dtype, whatever p is; after train() values are dropped again."""
-    x, p = draw.signed(*MAPS), draw.probability()
-    layer = _layer(student, p=p)
-    expect.mode(layer, training=False)
-    y = _output(layer, x)
+    x, p, plan = draw.signed(*MAPS), draw.probability(), student.together()
+    layer, certain = (layers.PlannedLayer(student, plan, "Dropout", p=each) for each in (p, 1.0))
+    modes, y = [layer.mode(training=False), certain.mode(training=False)], layer.output(x)
+    mode_after, y_certain = plan.call(student.fixture(mode_of), layer.made), certain.output(x)
+    calls = [(dtype, plan.call(layer.made, x.to(dtype))) for dtype in (torch.float32, torch.float16)]
+    modes, trained = [*modes, layer.mode(training=True)], layer.output(x)
+    modes[0]()
+    value = y()
     expect.that(
-        layer.training is False,
+        mode_after.get() is False,
         "eval:mode_changed",
         "after eval() and a call the layer is in training mode again: forward should read self.training and never set it",
     )
-    layers.is_identity(y, x, p, "eval")
-    certain = _layer(student, p=1.0)
-    expect.mode(certain, training=False)
-    layers.is_identity(_output(certain, x), x, p, "eval_p1")
-    _keeps_dtypes(lambda x: _output(layer, x), x, "the output in evaluation mode")
-    expect.mode(layer, training=True)
+    layers.is_identity(value, x, p, "eval")
+    modes[1]()
+    layers.is_identity(y_certain(), x, p, "eval_p1")
+    for dtype, call in calls:
+        expect.tensor(call.get(), "the output in evaluation mode", shape=x.shape, dtype=dtype)
+    modes[2]()
     # The first call does, but where a single coin decides over everything: 64 of them keep it with 0.8^64 < 1e-6.
-    drops = any(bool((_output(layer, x) == 0).any()) for _ in range(64))
+    drops = any(bool((trained() == 0).any()) for _ in range(64))
     expect.that(drops, "train_again:keeps", "back in training mode, nothing was dropped any more")
 
 
 @check("Dropout", points=2)
 def layer_draws_coins_afresh(student: Any, draw: Draw) -> None:
     """Coins of different values and of different calls have nothing to do with each other."""
-    made: dict[float, Remote] = {}
-
-    def one(p: float) -> Remote:
-        return made.setdefault(p, _layer(student, p=p)) if p not in made else made[p]
-
-    _draws_afresh(
-        student, draw, lambda x, p: _output(one(p), x), lambda x, p: _output(_layer(student, p=p), x),
-        lambda x, p, times: student.repeat(one(p), times, x),
-    )  # fmt: skip
+    _draws_afresh(student, draw, lambda plan, p: layers.PlannedLayer(student, plan, "Dropout", p=p).output)
 
 
 @check("Dropout", points=1)
@@ -266,15 +281,23 @@ def layer_leaves_no_trace(student: Any, draw: Draw) -> None:
     """The output has the dtype of the input, the input is left as it is, and no mask is kept in the module."""
     p = draw.probability()
     layer = _layer(student, p=p)
-    _leaves_alone(student, draw, layer)
+    _output(layer, draw.signed(*MAPS))
     expect.no_state(student.module(layer))
+    _leaves_alone(student, draw, layer)
 
 
 @check("Dropout", points=1)
 def layer_works_at_p_of_zero_and_one(student: Any, draw: Draw) -> None:
     """At p = 0 the output is the input; at p = 1 it is zero everywhere, and never NaN. Inputs may have any shape."""
-    _works_at_the_extremes(_layers(student), draw)
-    _takes_any_shape(_layers(student), draw, draw.probability())
+    x, plan = draw.signed(*FEW), student.together()
+    extreme = {repr(p): layers.PlannedLayer(student, plan, "Dropout", p=p).output(x) for p in layers.EXTREMES}
+    value = layers.PlannedLayer(student, plan, "Dropout", p=0.0).output(x)
+    layer = layers.PlannedLayer(student, plan, "Dropout", p=draw.probability())
+    shaped = [(shape, layer.output(draw.signed(*shape))) for shape in SHAPES]
+    layers.at_the_extremes(lambda _, p: extreme[repr(p)](), x, "the output")
+    expect.eventually(lambda: expect.close(value(), x, "the output at p = 0", "p0_value"))
+    for shape, output in shaped:
+        _takes_shape(shape, output)
 
 
 @check("Dropout", points=1)
@@ -315,25 +338,31 @@ def predicted(
     from torch import nn
 
     class Dropout(nn.Module):
-        """One coin for each example."""
+        """One coin for each example. What p is called, and what the class, differs."""
+
+        setting = "p"
 
         def __init__(self, p: float) -> None:
             super().__init__()
-            self.p = p
+            setattr(self, self.setting, p)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if not self.training:
                 return x
-            keep = torch.rand(len(x), *[1] * (x.dim() - 1)) >= self.p
-            return x * keep / max(1 - self.p, 1e-6)
+            p = getattr(self, self.setting)
+            keep = torch.rand(len(x), *[1] * (x.dim() - 1)) >= p
+            return x * keep / max(1 - p, 1e-6)
 
     class SpatialDropout2d(Dropout):
-        pass
+        setting = "drop_prob"
 
     class DropBlock2d(Dropout):
         pass
 
-    own = {c.__name__: c for c in (Dropout, SpatialDropout2d, DropBlock2d)}
+    class Thinning(Dropout):
+        setting = "rate"
+
+    own = {c.__name__: c for c in (Dropout, SpatialDropout2d, DropBlock2d, Thinning)}
     spatial = {"Dropout1d": 1, "Dropout2d": 2, "Dropout3d": 3, "SpatialDropout2d": 2, "DropBlock2d": 2}
 
     class Network(nn.Module):
@@ -469,9 +498,9 @@ def draws_a_new_mask_for_each_sample(student: Any, draw: Draw) -> None:
 
 KINDS = (
     "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout",
-    "own.Dropout", "own.SpatialDropout2d", "own.DropBlock2d",
+    "own.Dropout", "own.SpatialDropout2d", "own.DropBlock2d", "own.Thinning",
 )  # fmt: skip
-"""Letters a to i in codes."""
+"""Letters a to j in codes."""
 
 
 @check("mc_dropout_predict", points=3)
@@ -748,6 +777,12 @@ _SAID = {
 Answer = Callable[[Tensor, float], Tensor]
 """The output in training mode for an input and p."""
 
+Attempt = Callable[[], Tensor]
+"""Gives a planned answer, and from the second time on what another call returns."""
+
+Planned = Callable[[Tensor], Attempt]
+"""Plans a call for an input."""
+
 
 def _values(student: Any, x: Tensor, *args: Any, **options: Any) -> Tensor:
     return expect.tensor(expect.call(student.dropout, x, *args, what="dropout", **options), "the output", shape=x.shape)
@@ -812,19 +847,23 @@ def _rescales(answer: Answer, draw: Draw) -> None:
         expect.scale(y, x, p, family)
 
 
-def _draws_afresh(
-    student: Any, draw: Draw, answer: Answer, another: Answer, repeat: Callable[[Tensor, float, int], list[Any]]
-) -> None:
+def _draws_afresh(student: Any, draw: Draw, planned: Callable[[Plan, float], Planned]) -> None:
     """Expect independent coins.
 
     Args:
-        another: the answer of another object, where there is one.
-        repeat: several calls of one object.
+        planned: plans a new object, such as a layer, for a plan and p; what it returns plans a call of it.
     """
-    x, other, p, alarm = draw.signed(*MANY), draw.signed(*MANY), draw.probability(), FALSE_ALARM / 4
-    first = (answer(x, p) == 0).flatten(1)
-    answer(x[:5], p)  # a layer sees batches of many sizes
-    second, elsewhere, on_another = ((y == 0).flatten(1) for y in (answer(x, p), another(x, p), answer(other, p)))
+    x, other, p, alarm, plan = (
+        draw.signed(*MANY), draw.signed(*MANY), draw.probability(), FALSE_ALARM / 4, student.together()
+    )  # fmt: skip
+    few = draw.signed(*FEW_VALUES)
+    one = planned(plan, p)
+    outputs, smaller = [one(x)], one(x[:5])  # a layer sees batches of many sizes
+    outputs += [one(x), planned(plan, p)(x), one(other)]
+    called = [one(few) for _ in range(CALLS)]
+    first = (outputs[0]() == 0).flatten(1)
+    smaller()
+    second, elsewhere, on_another = ((output() == 0).flatten(1) for output in outputs[1:])
     expect.independent(first, p, ("example", "value"), alarm)
     agree = bool((first == elsewhere).all()) and not bool((first == second).all())
     expect.that(
@@ -832,10 +871,9 @@ def _draws_afresh(
     )
     expect.fresh(first, second, p, elsewhere, on_another, alarm)
     expect.distinct(torch.cat([first, second]), p, ("example", "value"))
-    few = draw.signed(*FEW_VALUES)
-    calls = [expect.tensor(y, "the output", shape=few.shape).flatten() for y in repeat(few, p, CALLS)]
-    _within("calls", lambda: expect.independent(torch.stack(calls) == 0, p, ("call", "value"), alarm))
-    layers.does_not_seed(student, draw.student_seed, lambda: answer(x, p))
+    calls = torch.stack([output().flatten() for output in called])
+    _within("calls", lambda: expect.independent(calls == 0, p, ("call", "value"), alarm))
+    layers.does_not_seed(student, draw.student_seed, outputs[0])
 
 
 def _keeps_dtypes(answer: Callable[[Tensor], Tensor], x: Tensor, what: str) -> None:
@@ -857,24 +895,46 @@ def _works_at_the_extremes(answer: Answer, draw: Draw) -> None:
     expect.eventually(lambda: expect.close(answer(x, 0.0), x, "the output at p = 0", "p0_value"))
 
 
+# At least 40 values each: none of them, or all, are dropped with 0.8^40 < 1.4e-4, and in 64 tries never.
+SHAPES = ((43,), (7, 9), (3, 4, 5), (3, 2, 3, 2, 2))
+
+
 def _takes_any_shape(answer: Answer, draw: Draw, p: float) -> None:
-    """Expect some values to be dropped and others kept, of at least 40: 0.8^40 < 1.4e-4, and in 64 tries never."""
-    for shape in ((43,), (7, 9), (3, 4, 5), (3, 2, 3, 2, 2)):
+    for shape in SHAPES:
         x = draw.signed(*shape)
-        try:
-            expect.mixed(lambda x=x: answer(x, p))
-        except StudentError as error:
-            if error.not_started:
-                raise
-            raise expect.Failure(
-                f"dimensions:{len(shape)}", f"an input of shape {shape} should do: {error.sentence()}"
-            ) from None
+        _takes_shape(shape, lambda x=x: answer(x, p))
+
+
+def _takes_shape(shape: Sequence[int], attempt: Attempt) -> None:
+    """Expect some values to be dropped and others kept."""
+    try:
+        expect.mixed(attempt)
+    except StudentError as error:
+        if error.not_started:
+            raise
+        said = f"an input of shape {shape} should do: {error.sentence()}"
+        raise expect.Failure(f"dimensions:{len(shape)}", said) from None
 
 
 @fixture
 def given(function: Callable[..., Any], x: torch.Tensor) -> Callable[[float], Any]:
     """Return the function of p that an input leaves."""
     return lambda p: function(x, p=p)
+
+
+@fixture
+def mode_of(module: Any) -> Any:
+    return module.training
+
+
+@fixture
+def seeded(function: Callable[..., Any], x: torch.Tensor, p: float, seed: int) -> list[Any]:
+    """Return two outputs, each after torch's generator, and no other, was given the same seed."""
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(seed)
+        outputs.append(function(x.clone(), p))
+    return outputs
 
 
 @fixture
@@ -985,8 +1045,8 @@ def _inactive(student: Any, network: Network, modes: Sequence[bool]) -> str:
     """Return the letters of the kinds that did not drop at p = 1, where a part is 0 if it drops, and else the hidden unit."""
     mean = _mean(_predict(student, network, 2, modes, p=1.0), network)
     choices = torch.tensor(list(product([0.0, 1.0], repeat=len(network.kinds))), dtype=torch.float64)
-    factors = choices @ network.weights["branches"].double()  # (512, K)
-    logits = network.weights["bias"].double() + network.hidden[:, None] * factors[:, None, :]  # (512, N, K)
+    factors = choices @ network.weights["branches"].double()  # (1024, K)
+    logits = network.weights["bias"].double() + network.hidden[:, None] * factors[:, None, :]  # (1024, N, K)
     # A sum over samples, or logits, are for another check to judge.
     probs = _softmax(logits)
     for each in (probs, 2 * probs, logits, probs.log()):

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder import expect
+from autograder import expect, layers
 from autograder.checks import check
 from autograder.draw import Draw
 from autograder.statistics import FALSE_ALARM
@@ -61,17 +61,27 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
 @check("Dropout", points=2)
 def layer_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """For any shape, dtype and p, the output is the reference's where both keep a value; coins stay fair over many calls."""
+    plan, seen = student.together(), []
     for dtype in (torch.float32, torch.float64, torch.float16):
         x, p = draw.signed(*_shape(draw), dtype=dtype), draw.probability()
-        layer = expect.made(student.Dropout, p=p, what="Dropout")
-        _same_where_both_are_kept(layer(x), reference.Dropout(p=p)(x), "the output", "value")
-        expect.mode(layer, training=False)
-        expect.close(
-            layer(x), reference.Dropout(p=p).eval()(x), "the output in evaluation mode", "eval"
+        layer = layers.PlannedLayer(student, plan, "Dropout", p=p)
+        trained, mode = plan.call(layer.made, x), layer.mode(training=False)
+        seen.append((x, p, layer, trained, mode, plan.call(layer.made, x)))
+    for x, p, layer, trained, mode, still in seen:
+        layer.remote()
+        _same_where_both_are_kept(
+            trained.get(), reference.Dropout(p=p)(x), "the output", "value"
         )
+        mode()
+        right = reference.Dropout(p=p).eval()(x)
+        expect.close(still.get(), right, "the output in evaluation mode", "eval")
 
     def outputs(p: float, x: Tensor, times: int) -> list[Any]:
-        return list(student.repeat(expect.made(student.Dropout, p=p, what="Dropout"), times, x))
+        plan = student.together()
+        layer = layers.PlannedLayer(student, plan, "Dropout", p=p)
+        calls = [plan.call(layer.made, x) for _ in range(times)]
+        layer.remote()
+        return [call.get() for call in calls]
 
     _tosses_fair_coins(draw, outputs)
 

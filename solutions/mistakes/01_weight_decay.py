@@ -572,6 +572,29 @@ def sgd_first_gradient_twice(params: Any, *args: Any, **named: Any) -> Any:
 
 
 @mistake("sgd_step")
+def sgd_starts_with_the_gradient(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
+    """A buffer starts as the gradient, and is then updated at once, in the first step as in all others: so the first gradient is in it
+    twice, once of the two times without the decay. Let it start as zeros, or leave out the update in the first step.
+    """
+    buffers = {} if buffers is None else buffers
+    with torch.no_grad():
+        for p in params:
+            if p.grad is None:
+                continue
+            d = p.grad + weight_decay * p
+            if momentum:
+                buffers[p] = d = momentum * buffers.get(p, p.grad) + d
+            p.sub_(d, alpha=lr)
+    return buffers
+
+
+@mistake("sgd_step")
 def sgd_momentum_on_both(params: Any, *args: Any, **named: Any) -> Any:
     """Momentum multiplies the new gradient as well as the old buffer: look at the brackets. Only what is remembered fades."""
     return _sgd(params, *args, **named,
@@ -814,6 +837,53 @@ def sgd_buffers_by_rank(
     return buffers
 
 
+@mistake("sgd_step")
+def sgd_buffers_appended(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
+    """Buffers are in a list, and a parameter that finds none at its own place appends one. Where one before it had no gradient at
+    first, the new buffer lands at the wrong place, and somebody else finds it there. Give every parameter a place, also one
+    that is skipped, or go by the parameter itself.
+    """
+    buffers = [] if buffers is None else buffers
+    with torch.no_grad():
+        for i, p in enumerate(params):
+            if p.grad is None:
+                continue
+            d = p.grad + weight_decay * p
+            if len(buffers) <= i:
+                buffers.append(d)
+            else:
+                buffers[i] = d = momentum * buffers[i] + d
+            p.sub_(d, alpha=lr)
+    return buffers
+
+
+@mistake("sgd_step")
+def sgd_missing_gradient_as_zeros(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
+    """A gradient that is missing is taken for zeros, and a step is made: the parameter decays, and moves on with what its buffer
+    remembers. A layer that was left out of the loss, or frozen, would drift. Skipped means: neither it nor its buffer changes.
+    """
+    buffers = {} if buffers is None else buffers
+    with torch.no_grad():
+        for p in params:
+            d = (torch.zeros_like(p) if p.grad is None else p.grad) + weight_decay * p
+            if momentum:
+                buffers[p] = d = momentum * buffers.get(p, 0) + d
+            p.sub_(d, alpha=lr)
+    return buffers
+
+
 _EVERYBODYS: dict[Any, Any] = {}
 
 
@@ -877,6 +947,27 @@ def sgd_generator_walked_twice(
         for p in params:
             if p in directions:
                 p.sub_(lr * directions[p])
+    return buffers
+
+
+@mistake("sgd_step")
+def sgd_generator_used_up_by_zeros(
+    params: Any,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    buffers: Any = None,
+) -> Any:
+    """With a list it works, with `model.parameters()` nothing moves in the first step: making a buffer of zeros for each parameter
+    walks through the generator, and the loop after it finds nothing. Make a list of params first, or the buffers as you go.
+    """
+    if buffers is None:
+        buffers = [torch.zeros_like(p) for p in params]
+    with torch.no_grad():
+        for i, p in enumerate(params):
+            if p.grad is not None:
+                buffers[i] = momentum * buffers[i] + p.grad + weight_decay * p
+                p.sub_(buffers[i], alpha=lr)
     return buffers
 
 
@@ -1328,6 +1419,19 @@ def adamw_sum_for_average(params: Any, state: Any, *args: Any, **named: Any) -> 
 
 
 @mistake("adamw_step")
+def adamw_sum_for_second_average(params: Any, state: Any, *args: Any, **named: Any) -> None:
+    """The squared gradient enters the second average whole, without the factor 1 - beta2: a sum, up to a thousand times too large,
+    so that the steps are far too short. The correction that follows is made for an average.
+    """
+
+    def moments(entry: Any, g: Tensor, betas: Any) -> Any:
+        m, v, t = _moments(entry, g, betas)
+        return m, v + betas[1] * g * g, t
+
+    _adamw(params, state, *args, **named, moments=moments)
+
+
+@mistake("adamw_step")
 def adamw_magnitudes_for_squares(params: Any, state: Any, *args: Any, **named: Any) -> None:
     """The second average is one of absolute values, not of squares, and then the root is taken. What has the gradient's own
     scale: the root of an average of squares, or that of an average of magnitudes?
@@ -1604,6 +1708,50 @@ def adamw_state_by_rank(
             p.mul_(1 - lr * weight_decay).sub_(lr * _ratio(*state[i], betas, eps))
 
 
+@mistake("adamw_step")
+def adamw_state_appended(
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
+) -> None:
+    """Averages are in lists, and a parameter that finds none at its own place appends them. Where one before it had no gradient at
+    first, they land at the wrong place, and somebody else finds them there. Give every parameter a place, also one that is
+    skipped, or go by the parameter itself.
+    """
+    entries = state.setdefault("entries", [])
+    with torch.no_grad():
+        for i, p in enumerate(params):
+            if p.grad is None:
+                continue
+            if len(entries) <= i:
+                entries.append(None)
+                i = len(entries) - 1
+            entries[i] = _moments(entries[i], p.grad.clone(), betas)
+            p.mul_(1 - lr * weight_decay).sub_(lr * _ratio(*entries[i], betas, eps))
+
+
+@mistake("adamw_step")
+def adamw_missing_gradient_as_zeros(
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
+) -> None:
+    """A gradient that is missing is taken for zeros, and a step is made: the parameter decays, and moves on with what its averages
+    remember. A layer that was left out of the loss, or frozen, would drift. Skipped means: neither it nor its averages change.
+    """
+    with torch.no_grad():
+        for p in params:
+            g = torch.zeros_like(p) if p.grad is None else p.grad.clone()
+            state[p] = _moments(state.get(p), g, betas)
+            p.mul_(1 - lr * weight_decay).sub_(lr * _ratio(*state[p], betas, eps))
+
+
 _OTHER_STATE: dict[Any, Any] = {}
 
 
@@ -1657,6 +1805,30 @@ def adamw_generator_walked_twice(
             if p.grad is not None:
                 p.mul_(1 - lr * weight_decay)
     _adamw(params, state, lr, betas, eps, 0.0)
+
+
+@mistake("adamw_step")
+def adamw_generator_used_up_by_zeros(
+    params: Any,
+    state: Any,
+    lr: float = 1e-3,
+    betas: Any = BETAS,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
+) -> None:
+    """With a list it works, with `model.parameters()` nothing moves in the first step: making averages of zeros for each parameter
+    walks through the generator, and the loop after it finds nothing. Make a list of params first, or the averages as you go.
+    """
+    if not state:
+        state["entries"] = [(torch.zeros_like(p), torch.zeros_like(p)) for p in params]
+        state["t"] = 0
+    state["t"] += 1
+    with torch.no_grad():
+        for i, p in enumerate(params):
+            if p.grad is not None:
+                m, v, t = _moments((*state["entries"][i], state["t"] - 1), p.grad, betas)
+                state["entries"][i] = (m, v)
+                p.mul_(1 - lr * weight_decay).sub_(lr * _ratio(m, v, t, betas, eps))
 
 
 @mistake("adamw_step")
@@ -1934,6 +2106,15 @@ def split_norms_decay(model: nn.Module, weight_decay: float) -> Any:
 
 
 @mistake("split_weight_decay")
+def split_by_bias_in_the_name(model: nn.Module, weight_decay: float) -> Any:
+    """Whatever has "bias" in its name is spared, and all else decays: so the scales of normalization layers decay, which are called
+    weight, and a layer that somebody called unbiased is spared. Look at the parameter itself: what do all that should be spared
+    have in common?
+    """
+    return _by(model, weight_decay, lambda n, p: "bias" not in n)
+
+
+@mistake("split_weight_decay")
 def split_knows_batch_norm_only(model: nn.Module, weight_decay: float) -> Any:
     """BatchNorm2d is recognised, the other normalization layers are not, and their scales decay. A list of types is never
     complete: what do the parameters of all these layers have in common?
@@ -2160,6 +2341,17 @@ def split_in_sets(model: nn.Module, weight_decay: float) -> Any:
     """
     return [
         {**g, "params": set(g["params"])}
+        for g in _by(model, weight_decay, lambda n, p: p.dim() > 1)
+    ]
+
+
+@mistake("split_weight_decay")
+def split_into_generators(model: nn.Module, weight_decay: float) -> Any:
+    """The "params" of a group are a generator, a filter or a map, which can be walked through once. The optimizer does; whoever looks
+    at the group next, to count its parameters or to make a step of their own, finds it empty. Make a list of it.
+    """
+    return [
+        {**g, "params": (p for p in g["params"])}
         for g in _by(model, weight_decay, lambda n, p: p.dim() > 1)
     ]
 

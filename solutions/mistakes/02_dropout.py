@@ -344,6 +344,16 @@ def dropout_from_a_fixed_seed(x: Tensor, p: float = 0.5, training: bool = True) 
 
 
 @mistake("dropout")
+def dropout_by_coins_of_numpy(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """The coins come from another random generator than PyTorch's: NumPy's, Python's, or one of your own. `torch.manual_seed` does not
+    reach it, so an experiment that was seeded cannot be repeated. What draws uniform numbers in torch?
+    """
+    return _with_mask(
+        x, p, training, lambda x, p: torch.from_numpy(np.random.rand(*x.shape) >= p)
+    )
+
+
+@mistake("dropout")
 def dropout_seeding_the_generator(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """`torch.seed()` inside the function gives the random generator a new seed at each call, so that no experiment that uses it
     can be repeated. Seed once, at its start, and never in a function.
@@ -445,6 +455,16 @@ def dropout_of_any_p(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor
     outside of [0, 1] makes no sense: say so at once, with a ValueError.
     """
     return _dropped(x, p) if training and p else x
+
+
+@mistake("dropout")
+def dropout_looking_at_p_in_training_only(
+    x: Tensor, p: float = 0.5, training: bool = True
+) -> Tensor:
+    """In evaluation a p such as 1.5 is accepted, for the function returns before it looks at p. A program with a wrong p should stop at
+    its first call, whatever the mode. Which comes first: the test of the arguments, or the easy case?
+    """
+    return _with_mask(x, p, training, _keep) if training else x
 
 
 @mistake("dropout")
@@ -582,13 +602,12 @@ def dropout_by_a_clone(x: Tensor, p: float = 0.5, training: bool = True) -> Tens
 
 
 @right("dropout")
-def dropout_by_numpy_coins(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Only coins that need no gradient come from NumPy."""
+def dropout_by_einsum(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if p not in (0, 1) and not 0 < p < 1:
         raise ValueError(f"bad p: {p!r}")
     if not training:
         return x
-    coins = torch.from_numpy(np.random.random_sample(tuple(x.shape)) >= p).to(x)
+    coins = torch.empty(x.numel(), dtype=torch.float64).uniform_().ge(p).to(x)
     return torch.einsum("i,i->i", x.reshape(-1), coins.reshape(-1)).reshape(x.shape) / (
         1 if p == 1 else 1 - p
     )
@@ -644,6 +663,16 @@ class DropsInEvaluationOnly(_Layer):
 
     def forward(self, x: Tensor) -> Any:
         return x if self.training else self.drop(x)
+
+
+@mistake("Dropout")
+class HandsOnInTheWrongOrder(_Layer):
+    """In training everything is dropped, and at p = 0 nothing: `dropout` gets the mode for its p, and p for its mode. It takes them in the
+    order x, p, training.
+    """
+
+    def forward(self, x: Tensor) -> Any:
+        return dropout_by_filling(x, self.training, self.p)  # type: ignore[arg-type]
 
 
 @mistake("Dropout")
@@ -1315,8 +1344,8 @@ def mc_that_never_calls_eval(model: nn.Module, x: Tensor, n_samples: int) -> Any
     """
     modes = _modes(model)
     for module in modes:
-        if "drop" in type(module).__name__.lower():
-            module.train()
+        if not isinstance(module, _NORM):
+            module.training = True
     with torch.no_grad():
         probs = torch.stack([model(x) for _ in range(n_samples)]).softmax(2)
     _put_back(modes)
@@ -1341,6 +1370,23 @@ def mc_for_plain_dropout(model: nn.Module, x: Tensor, n_samples: int) -> Any:
     return _moments(
         _samples(model, x, n_samples, lambda m: isinstance(m, nn.Dropout)).softmax(2)
     )
+
+
+@mistake("mc_dropout_predict")
+def mc_for_plain_dropout_in_the_mode_it_finds(
+    model: nn.Module, x: Tensor, n_samples: int
+) -> Any:
+    """`nn.Dropout` is switched on, and everything else stays as it was. So of a model in evaluation mode no other kind of dropout drops,
+    and of one in training mode batch norm trains as well. Which modules must not train, and must all others not drop?
+    """
+    modes = _modes(model)
+    for module in modes:
+        if isinstance(module, nn.Dropout):
+            module.train()
+    with torch.no_grad():
+        probs = torch.stack([model(x) for _ in range(n_samples)]).softmax(2)
+    _put_back(modes)
+    return _moments(probs)
 
 
 @mistake("mc_dropout_predict")
@@ -1387,6 +1433,24 @@ def mc_by_a_word_in_the_name(model: nn.Module, x: Tensor, n_samples: int) -> Any
     return _moments(
         _samples(model, x, n_samples, lambda m: "Dropout" in type(m).__name__).softmax(2)
     )
+
+
+@mistake("mc_dropout_predict")
+def mc_by_drop_in_the_name(model: nn.Module, x: Tensor, n_samples: int) -> Any:
+    """Layers are found by "drop" in the name of their class. A class that drops at random may be called anything, such as Thinning or
+    StochasticDepth. A name says little about what a class does; think the other way round: which modules must not train?
+    """
+    return _moments(
+        _samples(model, x, n_samples, lambda m: "drop" in type(m).__name__.lower()).softmax(2)
+    )
+
+
+@mistake("mc_dropout_predict")
+def mc_by_an_attribute(model: nn.Module, x: Tensor, n_samples: int) -> Any:
+    """Layers are found by having an attribute `p`. A layer may call it rate or drop_prob, or have none. Think the other way round: which
+    modules must not train?
+    """
+    return _moments(_samples(model, x, n_samples, lambda m: hasattr(m, "p")).softmax(2))
 
 
 @mistake("mc_dropout_predict")
@@ -1702,14 +1766,14 @@ def mc_in_one_batch(model: nn.Module, x: Tensor, n_samples: int) -> tuple[Tensor
 
 
 @right("mc_dropout_predict")
-def mc_by_drops_in_the_name(
+def mc_by_norms_in_the_name(
     model: nn.Module, x: Tensor, n_samples: int
 ) -> tuple[Tensor, Tensor]:
     modes = [m.training for m in model.modules()]
-    model.eval()
+    model.train()
     for module in model.modules():
-        if "drop" in type(module).__name__.lower():
-            module.train(True)
+        if "norm" in type(module).__name__.lower():
+            module.train(False)
     drawn = [torch.nn.functional.softmax(model(x), dim=1).detach() for _ in range(n_samples)]
     for module, mode in zip(model.modules(), modes, strict=True):
         module.training = mode

@@ -241,10 +241,48 @@ OUTSIDE: dict[str, tuple[str, str, str, str]] = {
     "data": ("dropout", "return x * keep", "return x.data * keep", "dropout_with_the_gradient_cut"),
     "the square": ("dropout", "return x * keep", "return x * x * keep", ""),
     "double": ("dropout", "x * keep / (1 - p)", "x * (keep.double() / (1 - p))", "dropout_in_float64"),
+    "p looked at late": (
+        "dropout",
+        """    if not 0 <= p <= 1:
+        raise ValueError(f"p={p}")
+    if not training or p == 0:
+        return x
+""",
+        """    if not training or p == 0:
+        return x
+    if not 0 <= p <= 1:
+        raise ValueError(f"p={p}")
+""",
+        "dropout_looking_at_p_in_training_only",
+    ),
+    "numpy coins": (
+        "dropout",
+        "torch.rand(x.shape) >= p",
+        "torch.from_numpy(__import__('numpy').random.random_sample(tuple(x.shape))) >= p",
+        "dropout_by_coins_of_numpy",
+    ),
+    "a generator of one's own": (
+        "dropout",
+        "torch.rand(x.shape)",
+        "torch.rand(x.shape, generator=globals().setdefault('G', torch.Generator()))",
+        "dropout_by_coins_of_numpy",
+    ),
     "a type error": ("dropout", "raise ValueError", "raise TypeError", ""),
     "mode forgotten": ("Dropout", "self.p, self.training", "self.p", "IgnoresTraining"),
     "p forgotten": ("Dropout", "x, self.p, self.training", "x, training=self.training", "AlwaysOneHalf"),
     "not the mode": ("Dropout", "self.training)", "not self.training)", "DropsInEvaluationOnly"),
+    "arguments exchanged": ("Dropout", "self.p, self.training", "self.training, self.p", "HandsOnInTheWrongOrder"),
+    "mask as a buffer, float": (
+        "Dropout",
+        "        return dropout(x, self.p, self.training)",
+        """        if not self.training or self.p == 0:
+            return x
+        if self.p == 1:
+            return torch.zeros_like(x)
+        self.register_buffer("mask", (torch.rand(x.shape) >= self.p).to(x.dtype) / (1 - self.p))
+        return x * self.mask""",
+        "KeepsMaskAsBuffer",
+    ),
     "detached": ("Dropout", "dropout(x,", "dropout(x.detach(),", "GradientCut"),
     "twice": ("Dropout", "self.training)", "self.training) / (1 - self.p)", ""),
     "another attribute": ("Dropout", "self.p, self.training", "self.rate, self.training", "ReadsWhatWasNeverSet"),
@@ -267,6 +305,14 @@ OUTSIDE: dict[str, tuple[str, str, str, str]] = {
         _TRAINS,
         "type(m) is nn.Dropout",
         "mc_for_plain_dropout",
+    ),
+    "drop in the name": ("mc_dropout_predict", _TRAINS, '"drop" in type(m).__name__.lower()', "mc_by_drop_in_the_name"),
+    "has p": ("mc_dropout_predict", _TRAINS, 'hasattr(m, "p")', "mc_by_an_attribute"),
+    "nn.Dropout or as it was": (
+        "mc_dropout_predict",
+        _TRAINS,
+        "m.training or isinstance(m, nn.Dropout)",
+        "mc_for_plain_dropout_in_the_mode_it_finds",
     ),
     "modes of the root": (
         "mc_dropout_predict",
@@ -310,17 +356,14 @@ def test_an_answer_outside_the_bank_gets_the_right_diagnosis_or_none(name: str, 
 
 
 def test_right_answers_in_odd_styles_pass() -> None:
-    """What the bank does not hold: reseeded generators of one's own, deep copies, state dictionaries of modes."""
+    """What the bank does not hold: coins by uniform_, deep copies, state dictionaries of modes."""
     sources = {
         "dropout": """
-GENERATOR = torch.Generator()
-GENERATOR.seed()
-
 def dropout(x, p=0.5, training=True):
     if p < 0. or p > 1.:
         raise ValueError("got " + str(p))
     if training:
-        coins = torch.empty_like(x, dtype=torch.float64).uniform_(generator=GENERATOR)
+        coins = torch.empty_like(x, dtype=torch.float64).uniform_()
         x = x.where(coins > p, x.new_zeros(())).div(1 - p if p != 1 else 1)
     return x
 """,

@@ -132,7 +132,7 @@ def reliability_bins(
 
     The confidence of an example is the largest probability of its row; the example is right if
     the class of that probability is its target. A confidence of exactly 1 is in the last bin.
-    Which of two bins owns the edge between them is up to you.
+    Which of two bins owns the edge between them is up to you, but each example is in one bin.
 
     Args:
         probs: probabilities; each row is one example and sums to 1.

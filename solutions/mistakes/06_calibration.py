@@ -1092,6 +1092,18 @@ def runs_the_wrong_way(logits: Tensor, target: Tensor) -> float:
 
 
 @mistake("fit_temperature")
+def runs_the_wrong_way_from_the_middle(logits: Tensor, target: Tensor) -> float:
+    """The search ran to its end, mostly the upper one, away from the best temperature: a sign is the wrong way round. If the network
+    is too sure of itself at the middle, so that T has to grow, which half remains?
+    """
+    low, high = 0.05, 20.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _slope(logits, target, middle) < 0 else (low, middle)
+    return middle
+
+
+@mistake("fit_temperature")
 def runs_to_the_smallest(logits: Tensor, target: Tensor) -> float:
     """The temperature ran to the smallest value that the search allows: what is minimised keeps falling as T goes to 0. That happens
     when a softmax comes before `F.cross_entropy`, which applies one itself; when logits / T are taken for log-probabilities,

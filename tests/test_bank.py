@@ -209,6 +209,11 @@ RELATIVES = {
     "ConvOneMaskForTheBatch": {"ConvOneWeightMaskForTheBatch", "ConvOneBiasMaskForTheBatch"},
     "ConvMasksOnActivations": {"ConvMaskPerUnit", "ConvBiasSharesAWeightsCoin"},
     "statistics_of_the_training_pass_and_left_changed": {"statistics_of_the_training_pass"},
+    # The same mistake, told in the same words.
+    "BiasNeverMasked": {"BiasNeverMaskedButAtOne"},
+    "BiasNeverMaskedButAtOne": {"BiasNeverMasked"},
+    "ConvBiasNeverMasked": {"ConvBiasNeverMaskedButAtOne"},
+    "ConvBiasNeverMaskedButAtOne": {"ConvBiasNeverMasked"},
 }
 """What may be said of a mistake that is not in the bank, because it is as true of it."""
 

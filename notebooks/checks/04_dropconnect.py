@@ -478,7 +478,7 @@ def passes_gradients_along_what_was_kept(student: Any, draw: Draw) -> None:
     weight, bias, g = weight_sign * 2.0 ** torch.arange(i), bias_sign * 2.0**i, draw.signed(n, o)
     (run,) = _run(student, "DropConnectLinear", [i, o], {"p": p}, [weight, bias], [sign], cotangent=g)
     signs = torch.cat([sign.unsqueeze(1) * weight_sign, bias_sign.expand(n, o).unsqueeze(2)], dim=2)
-    kept, factor = layers.kept_terms(_shaped(run["outputs"][0], (n, o)), signs, p)
+    kept, factor = _kept_with_bias(_shaped(run["outputs"][0], (n, o)), signs, p)
     mask, bias_mask = kept[..., :i].float() * factor, kept[..., i].float() * factor
     right = [
         torch.einsum("no,noi->ni", g, mask * weight),
@@ -968,7 +968,7 @@ def passes_gradients_along_kept_kernel_weights(student: Any, draw: Draw) -> None
     g = draw.signed(*signs.shape[:-1])
     (run,) = _run(student, "DropConnectConv2d", [c, o, k], {"p": p}, [weight, bias], [x], cotangent=g)
     with_bias = torch.cat([signs, bias.sign().view(1, o, 1, 1, 1).expand(*signs.shape[:-1], 1)], dim=-1)
-    kept, factor = layers.kept_terms(_shaped(run["outputs"][0], signs.shape[:-1]), with_bias, p)
+    kept, factor = _kept_with_bias(_shaped(run["outputs"][0], signs.shape[:-1]), with_bias, p)
     mask = kept[:, :, 0, 0, :count].unflatten(-1, (c, k, k)).float() * factor
     bias_mask = kept[:, :, 0, 0, count].float() * factor
     entries = [t.clone().requires_grad_() for t in (x, weight, bias)]
@@ -1034,6 +1034,8 @@ def _run(
             times,
         )
     except StudentError as error:
+        if error.types[0] == "WireError":
+            raise Failure("shape:far_larger", f"the output is far larger than it should be: {error.message}") from None
         p = options.get("p")
         if p not in (0, 1) or error.not_started or not {"ValueError", "AssertionError"} & set(error.types):
             raise
@@ -1085,6 +1087,24 @@ def _coded_conv(
     patches = x.unfold(2, k, 1).unfold(3, k, 1).permute(0, 2, 3, 1, 4, 5)  # (N, H', W', C, k, k)
     signs = (patches.unsqueeze(1) * weight_sign.view(1, o, 1, 1, c, k, k)).flatten(-3)
     return signs, [weight_sign * powers, torch.zeros(o)], x
+
+
+def _kept_with_bias(y: Tensor, signs: Tensor, p: float) -> tuple[Tensor, float]:
+    """Return what `layers.kept_terms` does, the last term being the bias; say so where that one is always there as it is."""
+    try:
+        return layers.kept_terms(y, signs, p)
+    except Failure:
+        count = signs.shape[-1] - 1
+        try:
+            layers.kept_terms(y - signs[..., count] * 2.0**count, signs[..., :count], p)
+        except Failure:
+            pass
+        else:
+            raise Failure(
+                "unreadable:bias_whole",
+                "the output should contain the bias rescaled or not at all, but it is always there, and as it is",
+            ) from None
+        raise
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor, bias_mask: Tensor, padding: int = 0) -> Tensor:
@@ -1143,9 +1163,17 @@ def _bias_has_coins_of_its_own(student: Any, draw: Draw, name: str) -> None:
     sizes, weight, rest = _simple(name, o, draw)
     weight, sign = weight.sign(), _signs(draw, n, *rest)
     bias = 2 * _signs(draw, o)
-    (run,) = _run(student, name, sizes, {"p": p}, [weight, bias], [sign, 0 * sign])
-    both, alone = (_table(y, n, o, name) for y in run["outputs"])
-    zero = alone == 0
+    # The bias of a map is seen at four pixels, without an input that would hide it.
+    nothing = 0 * sign if name == "DropConnectLinear" else torch.zeros(n, 1, 2, 2)
+    (run,) = _run(student, name, sizes, {"p": p}, [weight, bias], [sign, nothing])
+    both = _table(run["outputs"][0], n, o, name)
+    zero = _shaped(run["outputs"][1], (n, o, *nothing.shape[2:])).reshape(n, o, -1) == 0
+    expect.that(
+        bool((zero == zero[..., :1]).all()),
+        "bias:pixels",
+        "the bias of a map is there at some pixels and missing at others: it is one number a map, with one coin an example",
+    )
+    zero = zero[..., 0]
     if bool(zero.all()) or not bool(zero.any()):
         # A single coin for everything comes up the same 65 times with less than 0.8^64 < 1e-6.
         (more,) = _run(student, name, sizes, {"p": p}, [weight, bias], [0 * sign] * 64)

@@ -200,7 +200,15 @@ def passes_a_gradient(student: Any, draw: Draw) -> None:
 @check("LabelSmoothingCrossEntropy", points=2)
 def serves_every_alpha_and_batch(student: Any, draw: Draw) -> None:
     """Any alpha from 0 (plain cross-entropy) to 1 (the label does not matter) will do, and a single example, or two classes."""
-    for alpha, examples, classes in ((0, 1, 6), (0.0, 9, 5), (1.0, 9, 5), (1, 8, 2), (draw.probability(), 1, 2)):
+    # As many examples as classes first: there a row's sum is taken for a column's without an error.
+    for alpha, examples, classes in (
+        (0, 5, 5),
+        (0, 1, 6),
+        (0.0, 9, 5),
+        (1.0, 9, 5),
+        (1, 8, 2),
+        (draw.probability(), 1, 2),
+    ):
         logits, target = draw.normal(examples, classes, scale=2), draw.labels(examples, classes)
         target[0] = classes - 1  # so that the largest label does tell how many classes there are
         family = f"alpha{alpha:g}" if alpha in (0, 1) else "alpha"
@@ -211,6 +219,8 @@ def serves_every_alpha_and_batch(student: Any, draw: Draw) -> None:
             "label_ignored": _mean(logits, target, 1.0),
             "zero": 0.0,
         }
+        if examples == classes:
+            wrong |= _without_keepdim(logits, target)
         _agrees(value, _mean(logits, target, alpha), lambda wrong=wrong: wrong, family, what)
 
 
@@ -439,6 +449,18 @@ def _wrong_means(logits: Tensor, target: Tensor, alpha: float) -> dict[str, floa
     right = _losses(logits, _targets(target, logits.shape[1], alpha))
     means = {name: float(losses.mean()) for name, losses in _wrong_losses(logits, target, alpha).items()}
     return means | {"sum": float(right.sum()), "first": float(right[0])}
+
+
+def _without_keepdim(logits: Tensor, target: Tensor) -> dict[str, float]:
+    """What the plain loss of a square batch is where a number of each row, (N,), is subtracted from the columns."""
+    z = logits.double()
+    shifted = z - z.amax(1)
+    logarithms = {
+        "not_kept": z - z.logsumexp(1),
+        "largest_not_kept": _logarithms(shifted),
+        "neither_kept": shifted - shifted.logsumexp(1),
+    }
+    return {name: -float(log_p.gather(1, target[:, None]).mean()) for name, log_p in logarithms.items()}
 
 
 # -- shared --------------------------------------------------------------------------------------------------------------

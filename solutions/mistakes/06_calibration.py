@@ -783,8 +783,7 @@ def edges_weigh_nothing(probs: Tensor, target: Tensor, n_bins: int = 15) -> Tens
     total = probs.new_zeros(())
     for b in range(n_bins):
         total = (
-            total
-            + off[(confidence > b / n_bins) & (confidence < (b + 1) / n_bins)].sum().abs()
+            total + off[(confidence > b / n_bins) & (confidence < (b + 1) / n_bins)].sum().abs()
         )
     return total / len(off)
 

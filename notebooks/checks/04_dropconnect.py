@@ -26,7 +26,7 @@ from autograder.draw import Draw
 from autograder.evidence import images
 from autograder.expect import Failure
 from autograder.statistics import FALSE_ALARM, binomial_interval
-from autograder.student import Remote, StudentError, fixture
+from autograder.student import Later, Plan, Remote, StudentError, fixture
 
 _LIBRARY = (
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_dropout_",
@@ -629,10 +629,15 @@ def variance_vanishes_at_p_zero(student: Any, draw: Draw) -> None:
 @check("drop_connect_moments", points=1)
 def moments_keep_shapes_and_arguments(student: Any, draw: Draw) -> None:
     """Mean and variance are (N, O) for any sizes, in the dtype of x; no argument is changed, and nothing is drawn."""
-    function, p = expect.function(student.drop_connect_moments), draw.probability()
-    for (n, o, i), dtype in (((1, 3, 2), torch.float32), ((3, 1, 2), torch.float64), ((2, 3, 1), torch.float32)):
+    function, p, plan = expect.function(student.drop_connect_moments), draw.probability(), student.together()
+    calls = []
+    for sizes, dtype in (((1, 3, 2), torch.float32), ((3, 1, 2), torch.float64), ((2, 3, 1), torch.float32)):
+        n, o, i = sizes
         arguments = [draw.signed(*shape, dtype=dtype) for shape in ((n, i), (o, i), (o,))]
-        seen = student.observe(function, *arguments, p)
+        observed, second = plan.observe(function, *arguments, p), plan.call(function, *arguments, p)
+        calls.append((sizes, dtype, arguments, observed, second))
+    for (n, o, i), dtype, arguments, observed, second in calls:
+        seen = observed.get()
         mean, variance = _pair(seen.output)
         for name, each in (("mean", mean), ("variance", variance)):
             expect.that(
@@ -642,7 +647,7 @@ def moments_keep_shapes_and_arguments(student: Any, draw: Draw) -> None:
             expect.tensor(each, f"the {name}", dtype=dtype)
         for name, before, after in zip(("x", "weight", "bias"), arguments, seen.arguments, strict=False):
             expect.unchanged(before, after, name)
-        again, _ = _pair(function(*arguments, p))
+        again, _ = _pair(second.get())
         expect.that(
             bool((again == mean).all()), "repeats:drawn", "a second call gave another mean: nothing is to be drawn here"
         )
@@ -652,8 +657,7 @@ def moments_keep_shapes_and_arguments(student: Any, draw: Draw) -> None:
 def moments_refuse_p(student: Any, draw: Draw) -> None:
     """A p outside [0, 1), 1 among them, is a ValueError that shows it."""
     x, weight, bias = draw.signed(N, I), draw.signed(O, I), draw.signed(O)
-    build = _sized(student, student.drop_connect_moments, x, weight, bias)
-    _refuses_one_too(build, draw.probability(), "drop_connect_moments")
+    _refuses_one_too(student, "drop_connect_moments", (x, weight, bias), draw.probability())
 
 
 # -- drop_connect_inference ----------------------------------------------------------------------------------------------
@@ -839,9 +843,9 @@ def serves_any_activation_and_size(student: Any, draw: Draw) -> None:
 def inference_refuses_p(student: Any, draw: Draw) -> None:
     """A p outside [0, 1), 1 among them, is a ValueError that shows it."""
     x, weight, bias, p = draw.signed(N, I), draw.signed(O, I), draw.signed(O), draw.probability()
-    activation = student.fixture(an_activation)()
-    build = _sized(student, student.drop_connect_inference, x, weight, bias)
-    _refuses_one_too(build, p, "drop_connect_inference", activation=activation, n_samples=2)
+    plan = student.together()
+    activation = plan.call(student.fixture(an_activation))
+    _refuses_one_too(student, "drop_connect_inference", (x, weight, bias), p, plan, activation=activation, n_samples=2)
 
 
 @fixture
@@ -1021,18 +1025,41 @@ def _run(
     times: int = 1,
 ) -> list[dict[str, Any]]:
     """Make layers of the learner's and call them; return what came of each, its outputs and more, see `layer_run`."""
-    build = expect.function(getattr(student, name), name)
+    return _run_planned(student, student.together(), name, sizes, options, values, inputs, modes, cotangent, times)()
+
+
+def _run_planned(
+    student: Any,
+    plan: Plan,
+    name: str,
+    sizes: Sequence[Any],
+    options: Mapping[str, Any],
+    values: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    modes: Sequence[bool] | None = None,
+    cotangent: Tensor | None = None,
+    times: int = 1,
+) -> Callable[[], list[dict[str, Any]]]:
+    """Plan what `_run` does; what is returned reads the answer."""
+    call = plan.call(
+        student.fixture(layer_run),
+        expect.function(getattr(student, name), name),
+        list(sizes),
+        dict(options),
+        list(values),
+        list(inputs),
+        list(modes or [True] * len(inputs)),
+        cotangent,
+        times,
+    )
+    return lambda: _runs(call, name, options, values, len(inputs), times)
+
+
+def _runs(
+    call: Later, name: str, options: Mapping[str, Any], values: Sequence[Tensor], calls: int, times: int
+) -> list[dict[str, Any]]:
     try:
-        answer = student.fixture(layer_run)(
-            build,
-            list(sizes),
-            dict(options),
-            list(values),
-            list(inputs),
-            list(modes or [True] * len(inputs)),
-            cotangent,
-            times,
-        )
+        answer = call.get()
     except StudentError as error:
         if error.types[0] == "WireError":
             raise Failure("shape:far_larger", f"the output is far larger than it should be: {error.message}") from None
@@ -1060,7 +1087,7 @@ def _run(
             f"the layer should have parameters of shapes {wanted}, once each and trainable; it has {had or 'none'}",
         )
     runs = answer.get("runs")
-    if not isinstance(runs, list) or len(runs) != times or not all(_is_run(r, len(inputs)) for r in runs):
+    if not isinstance(runs, list) or len(runs) != times or not all(_is_run(r, calls) for r in runs):
         raise Failure("type:answer", "the layer's answers could not be read")
     return runs
 
@@ -1212,13 +1239,19 @@ def _drops_a_share(student: Any, draw: Draw, name: str) -> None:
     alarm, p, large = FALSE_ALARM / 8, draw.probability(*SMALL), draw.probability(0.6, 0.8)
     sizes, weight, rest = _simple(name, o, draw)
     x, zeros, bias = draw.signed(n, *rest), torch.zeros(n, *rest), draw.signed(o)
-    for options, asked, family in (
-        ({"p": p}, p, "rate"),
-        ({"p": large}, large, "rate_large"),
-        ({}, 0.5, "rate_by_default"),
-    ):
-        for part, values, entry in (("weights", [weight, 0 * bias], x), ("bias", [weight, bias], zeros)):
-            (run,) = _run(student, name, sizes, options, values, [entry])
+    plan = student.together()
+    parts = (("weights", [weight, 0 * bias], x), ("bias", [weight, bias], zeros))
+    planned = [
+        (asked, family, [(part, _run_planned(student, plan, name, sizes, options, v, [e])) for part, v, e in parts])
+        for options, asked, family in (
+            ({"p": p}, p, "rate"),
+            ({"p": large}, large, "rate_large"),
+            ({}, 0.5, "rate_by_default"),
+        )
+    ]
+    for asked, family, runs in planned:
+        for part, answer in runs:
+            (run,) = answer()
             y = _table(run["outputs"][0], n, o, name)
             if part == "bias" and not bool((y == 0).any()):
                 continue  # never masked: said elsewhere
@@ -1354,24 +1387,20 @@ def _refuses(student: Any, draw: Draw, name: str, sizes: Sequence[int]) -> None:
     layers.refuses_p(build, draw.probability(), name)
 
 
-def _refuses_one_too(build: Remote, p: float, what: str, **options: Any) -> None:
+def _refuses_one_too(
+    student: Any, name: str, arguments: Sequence[Tensor], p: float, plan: Plan | None = None, **options: Any
+) -> None:
     """Expect a ValueError for p outside [0, 1), and none inside."""
-    build(p=p, **options)
+    plan = plan or student.together()
+    build = plan.call(student.fixture(sized), expect.function(getattr(student, name)), *arguments)
+    inside = plan.call(build, p=p, **options)
+    wrong = ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (1.0, (1.0,)), (1, (1,)))
+    calls = [(bad, shown, plan.call(build, p=bad, **options)) for bad, shown in wrong]
+    inside.get()
     accepted = {}
-    for bad, shown in (
-        (-p, ()),
-        (-0.001, ()),
-        (1.001, ()),
-        (1 + p, ()),
-        (-0.5, (-0.5,)),
-        (1.5, (1.5,)),
-        (1.0, (1.0,)),
-        (1, (1,)),
-    ):
+    for bad, shown, call in calls:
         try:
-            expect.raises(
-                "ValueError", build, p=bad, mentions=shown, what=f"{what} with p = {bad:g}", code="p_refused", **options
-            )
+            expect.raised("ValueError", call.get, mentions=shown, what=f"{name} with p = {bad:g}", code="p_refused")
         except Failure as failure:
             if failure.code != "p_refused:nothing":
                 if accepted:

@@ -32,6 +32,7 @@ from autograder.statistics import (
     miss_probability,
     smallest_bias_caught,
 )
+from autograder.student import StudentError
 from tests.conftest import linux
 from tests.test_bank import known, reference, results_of, seen, solution_but
 
@@ -442,6 +443,15 @@ def test_these_answers_are_right_before_they_are_changed(source: str) -> None:
     exercise = source.split("class ")[1].split("(")[0]
     results = results_of(STEM, exercise, source, "right")
     assert [(o.check.name, o.message) for o in results if o.status is not Status.PASSED] == []
+
+
+def test_an_output_far_too_large_is_the_learners_and_no_matter_of_the_wire() -> None:
+    _, source = _changed(_CONV, "(mb * bias)[..., None, None]", "mb * bias")
+    messages = [o.message for o in results_of(STEM, "DropConnectConv2d", source, "large")]
+    assert any("far larger than it should be: a tensor of shape (160, 190, 160, 190)" in m for m in messages)
+    assert not any("WireError" in m for m in messages)
+    error = StudentError(["WireError", "Exception"], "a tensor of shape (9,) is too large to send")
+    assert error.sentence() == "what your code returned could not be read: a tensor of shape (9,) is too large to send"
 
 
 def test_defining_properties_weigh_most() -> None:

@@ -214,6 +214,8 @@ RELATIVES = {
     "BiasNeverMaskedButAtOne": {"BiasNeverMasked"},
     "ConvBiasNeverMasked": {"ConvBiasNeverMaskedButAtOne"},
     "ConvBiasNeverMaskedButAtOne": {"ConvBiasNeverMasked"},
+    "ConvDimensionsDoNotFit": {"ConvBiasAlongThePixels"},
+    "ConvBiasAlongThePixels": {"ConvDimensionsDoNotFit"},
 }
 """What may be said of a mistake that is not in the bank, because it is as true of it."""
 

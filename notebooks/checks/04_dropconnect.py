@@ -1178,11 +1178,12 @@ def _simple(name: str, o: int, draw: Draw) -> tuple[list[int], Tensor, tuple[int
     """Return the sizes of a layer with one input, its weight, and the shape of its input but for the examples."""
     if name == "DropConnectLinear":
         return [1, o], draw.signed(o, 1), (1,)
-    return [1, o, 1], draw.signed(o, 1, 1, 1), (1, 1, 1)
+    # Two pixels, not one: (N, O, 1, 1) + (N, O), the bias without its last dimensions, would be N · O · N · O numbers.
+    return [1, o, 1], draw.signed(o, 1, 1, 1), (1, 1, 2)
 
 
 def _table(y: Any, n: int, o: int, name: str) -> Tensor:
-    return _shaped(y, (n, o) if name == "DropConnectLinear" else (n, o, 1, 1)).reshape(n, o)
+    return _shaped(y, (n, o) if name == "DropConnectLinear" else (n, o, 1, 2)).reshape(n, o, -1)[..., 0]
 
 
 def _bias_has_coins_of_its_own(student: Any, draw: Draw, name: str) -> None:
@@ -1218,7 +1219,7 @@ def _bias_has_coins_of_its_own(student: Any, draw: Draw, name: str) -> None:
     if seen_axes != "NO":
         said = "the same for every example" if seen_axes == "O" else "the same for every output"
         raise Failure(f"bias:{seen_axes}", f"each example and output should have a coin for the bias, but it is {said}")
-    terms = torch.stack([sign.reshape(n, 1) * weight.reshape(1, o), bias.sign().expand(n, o)], dim=-1)
+    terms = torch.stack([sign.reshape(n, -1)[:, :1] * weight.reshape(1, o), bias.sign().expand(n, o)], dim=-1)
     kept, _ = layers.kept_terms(both, terms, p)
     of_weight, of_bias = kept.unbind(dim=-1)
     if any(bool(each.all()) or not bool(each.any()) for each in (of_weight, of_bias)):
@@ -1272,7 +1273,7 @@ def _rescales(student: Any, draw: Draw, name: str) -> None:
     x, bias = draw.signed(n, *rest), draw.signed(o)
     for p, suffix in ((draw.probability(), ""), (draw.probability(0.6, 0.8), "_large")):
         for part, values, entry, base in (
-            ("scale", [weight, 0 * bias], x, x.reshape(n, 1) * weight.reshape(1, o)),
+            ("scale", [weight, 0 * bias], x, x.reshape(n, -1)[:, :1] * weight.reshape(1, o)),
             ("bias_scale", [weight, bias], 0 * x, bias.expand(n, o)),
         ):
             # Once does, but where a single coin decides over everything: 0.8^65 < 1e-6.

@@ -2440,14 +2440,9 @@ class ConvDimensionsDoNotFit(_Conv):
 
 
 @mistake("DropConnectConv2d")
-class ConvBiasAlongThePixels(_Conv):
-    """The masked bias, (N, O), is added to maps of shape (N, O, H', W') as it is. Broadcasting compares shapes from the right, so it
-    takes examples and maps for rows and columns: the sum fails, or has another shape. Give the bias two dimensions more, (N, O, 1,
-    1).
-    """
-
+class ConvBiasAlongThePixels(ConvDimensionsDoNotFit):
     def combine(self, x: Tensor, weight_mask: Tensor, bias_mask: Tensor) -> Any:
-        return super().combine(x, weight_mask, 0 * bias_mask) + bias_mask * self.bias
+        return _Conv.combine(self, x, weight_mask, 0 * bias_mask) + bias_mask * self.bias
 
 
 @mistake("DropConnectConv2d")

@@ -237,7 +237,6 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "largest not kept": (
         _loss("F.log_softmax(logits, dim=1)", "F.log_softmax(logits - logits.max(dim=1).values, dim=1)"), "RowsLargestNotKept"
     ),
-    "targets transposed": (_loss("-(q *", "-(q.T *"), ""),
     "classes from the labels": (_loss("logits.shape[1]", "target.max().item() + 1"), "ClassesFromTheLabels"),
 }  # fmt: skip
 

@@ -725,7 +725,7 @@ if ready(drop_connect_linear, DropConnectLinear, drop_connect_moments):
 # **What to see.** Two lines lie on the floor, and the others rise with $N$: it is the masks that cost. On an idle core the
 # solution's layer took 4.2 ms where a linear layer with dropout took 0.09 ms, 45 times as long: 1.2 million coins instead of four
 # thousand. Most of those 4.2 ms go into drawing them (time `torch.rand(64, 64, 288)` alone), but what is done with them counts as
-# well: `vmap` took 6 ms, plain masks 10 ms, the loop 13 ms, and on a busy machine all of them took twice as long. A layer that
+# well: `vmap` took 6 ms, plain masks 10 ms, the loop 13 ms, and on a busy machine all of them took two to three times as long. A layer that
 # is built on `drop_connect_linear`, as section 4 recommends, is like *plain masks*, about 100 times as long as dropout. Memory goes
 # the same way: 5.7 MB in the solution's layer, `vmap` and the loop (float weights for 64 examples, which the backward pass will
 # need, and masks at a byte a coin), 9 MB with plain float masks, 0.05 MB with dropout. **Sampling from the moments is hardly dearer than

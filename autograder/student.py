@@ -53,6 +53,8 @@ class StudentError(Exception):
         place = f" (line {self.line}: `{self.source}`)" if self.line and self.source else ""
         if "MemoryError" in self.types or "can't allocate memory" in self.message:
             return f"your code ran out of memory{place}"
+        if self.types[0] == "WireError":  # the answer is at fault, and no line of the learner's raised anything
+            return f"what your code returned could not be read: {self.message}"
         refused = "PermissionError" in self.types and "Operation not permitted" in self.message
         why = ": at grading there is no network, and no other process to start or reach" if refused else ""
         return f"your code raised {self}{place}{why}"

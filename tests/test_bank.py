@@ -218,6 +218,13 @@ RELATIVES = {
     "statistics_of_the_training_pass_and_left_changed": {"statistics_of_the_training_pass"},
     "MaskOfOneAxis": {"MaskOfOneAxisButForZero"},
     "MaskOfOneAxisButForZero": {"MaskOfOneAxis"},
+    # The same mistake, told in the same words.
+    "BiasNeverMasked": {"BiasNeverMaskedButAtOne"},
+    "BiasNeverMaskedButAtOne": {"BiasNeverMasked"},
+    "ConvBiasNeverMasked": {"ConvBiasNeverMaskedButAtOne"},
+    "ConvBiasNeverMaskedButAtOne": {"ConvBiasNeverMasked"},
+    "ConvDimensionsDoNotFit": {"ConvBiasAlongThePixels"},
+    "ConvBiasAlongThePixels": {"ConvDimensionsDoNotFit"},
 }
 """What may be said of a mistake that is not in the bank, because it is as true of it."""
 

@@ -26,7 +26,7 @@ from autograder.draw import Draw
 from autograder.evidence import images
 from autograder.expect import Failure
 from autograder.statistics import FALSE_ALARM, binomial_interval
-from autograder.student import Remote, StudentError, fixture
+from autograder.student import Later, Plan, Remote, StudentError, fixture
 
 _LIBRARY = (
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_dropout_",
@@ -478,7 +478,7 @@ def passes_gradients_along_what_was_kept(student: Any, draw: Draw) -> None:
     weight, bias, g = weight_sign * 2.0 ** torch.arange(i), bias_sign * 2.0**i, draw.signed(n, o)
     (run,) = _run(student, "DropConnectLinear", [i, o], {"p": p}, [weight, bias], [sign], cotangent=g)
     signs = torch.cat([sign.unsqueeze(1) * weight_sign, bias_sign.expand(n, o).unsqueeze(2)], dim=2)
-    kept, factor = layers.kept_terms(_shaped(run["outputs"][0], (n, o)), signs, p)
+    kept, factor = _kept_with_bias(_shaped(run["outputs"][0], (n, o)), signs, p)
     mask, bias_mask = kept[..., :i].float() * factor, kept[..., i].float() * factor
     right = [
         torch.einsum("no,noi->ni", g, mask * weight),
@@ -629,10 +629,15 @@ def variance_vanishes_at_p_zero(student: Any, draw: Draw) -> None:
 @check("drop_connect_moments", points=1)
 def moments_keep_shapes_and_arguments(student: Any, draw: Draw) -> None:
     """Mean and variance are (N, O) for any sizes, in the dtype of x; no argument is changed, and nothing is drawn."""
-    function, p = expect.function(student.drop_connect_moments), draw.probability()
-    for (n, o, i), dtype in (((1, 3, 2), torch.float32), ((3, 1, 2), torch.float64), ((2, 3, 1), torch.float32)):
+    function, p, plan = expect.function(student.drop_connect_moments), draw.probability(), student.together()
+    calls = []
+    for sizes, dtype in (((1, 3, 2), torch.float32), ((3, 1, 2), torch.float64), ((2, 3, 1), torch.float32)):
+        n, o, i = sizes
         arguments = [draw.signed(*shape, dtype=dtype) for shape in ((n, i), (o, i), (o,))]
-        seen = student.observe(function, *arguments, p)
+        observed, second = plan.observe(function, *arguments, p), plan.call(function, *arguments, p)
+        calls.append((sizes, dtype, arguments, observed, second))
+    for (n, o, i), dtype, arguments, observed, second in calls:
+        seen = observed.get()
         mean, variance = _pair(seen.output)
         for name, each in (("mean", mean), ("variance", variance)):
             expect.that(
@@ -642,7 +647,7 @@ def moments_keep_shapes_and_arguments(student: Any, draw: Draw) -> None:
             expect.tensor(each, f"the {name}", dtype=dtype)
         for name, before, after in zip(("x", "weight", "bias"), arguments, seen.arguments, strict=False):
             expect.unchanged(before, after, name)
-        again, _ = _pair(function(*arguments, p))
+        again, _ = _pair(second.get())
         expect.that(
             bool((again == mean).all()), "repeats:drawn", "a second call gave another mean: nothing is to be drawn here"
         )
@@ -652,8 +657,7 @@ def moments_keep_shapes_and_arguments(student: Any, draw: Draw) -> None:
 def moments_refuse_p(student: Any, draw: Draw) -> None:
     """A p outside [0, 1), 1 among them, is a ValueError that shows it."""
     x, weight, bias = draw.signed(N, I), draw.signed(O, I), draw.signed(O)
-    build = _sized(student, student.drop_connect_moments, x, weight, bias)
-    _refuses_one_too(build, draw.probability(), "drop_connect_moments")
+    _refuses_one_too(student, "drop_connect_moments", (x, weight, bias), draw.probability())
 
 
 # -- drop_connect_inference ----------------------------------------------------------------------------------------------
@@ -839,9 +843,9 @@ def serves_any_activation_and_size(student: Any, draw: Draw) -> None:
 def inference_refuses_p(student: Any, draw: Draw) -> None:
     """A p outside [0, 1), 1 among them, is a ValueError that shows it."""
     x, weight, bias, p = draw.signed(N, I), draw.signed(O, I), draw.signed(O), draw.probability()
-    activation = student.fixture(an_activation)()
-    build = _sized(student, student.drop_connect_inference, x, weight, bias)
-    _refuses_one_too(build, p, "drop_connect_inference", activation=activation, n_samples=2)
+    plan = student.together()
+    activation = plan.call(student.fixture(an_activation))
+    _refuses_one_too(student, "drop_connect_inference", (x, weight, bias), p, plan, activation=activation, n_samples=2)
 
 
 @fixture
@@ -968,7 +972,7 @@ def passes_gradients_along_kept_kernel_weights(student: Any, draw: Draw) -> None
     g = draw.signed(*signs.shape[:-1])
     (run,) = _run(student, "DropConnectConv2d", [c, o, k], {"p": p}, [weight, bias], [x], cotangent=g)
     with_bias = torch.cat([signs, bias.sign().view(1, o, 1, 1, 1).expand(*signs.shape[:-1], 1)], dim=-1)
-    kept, factor = layers.kept_terms(_shaped(run["outputs"][0], signs.shape[:-1]), with_bias, p)
+    kept, factor = _kept_with_bias(_shaped(run["outputs"][0], signs.shape[:-1]), with_bias, p)
     mask = kept[:, :, 0, 0, :count].unflatten(-1, (c, k, k)).float() * factor
     bias_mask = kept[:, :, 0, 0, count].float() * factor
     entries = [t.clone().requires_grad_() for t in (x, weight, bias)]
@@ -1021,19 +1025,44 @@ def _run(
     times: int = 1,
 ) -> list[dict[str, Any]]:
     """Make layers of the learner's and call them; return what came of each, its outputs and more, see `layer_run`."""
-    build = expect.function(getattr(student, name), name)
+    return _run_planned(student, student.together(), name, sizes, options, values, inputs, modes, cotangent, times)()
+
+
+def _run_planned(
+    student: Any,
+    plan: Plan,
+    name: str,
+    sizes: Sequence[Any],
+    options: Mapping[str, Any],
+    values: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    modes: Sequence[bool] | None = None,
+    cotangent: Tensor | None = None,
+    times: int = 1,
+) -> Callable[[], list[dict[str, Any]]]:
+    """Plan what `_run` does; what is returned reads the answer."""
+    call = plan.call(
+        student.fixture(layer_run),
+        expect.function(getattr(student, name), name),
+        list(sizes),
+        dict(options),
+        list(values),
+        list(inputs),
+        list(modes or [True] * len(inputs)),
+        cotangent,
+        times,
+    )
+    return lambda: _runs(call, name, options, values, len(inputs), times)
+
+
+def _runs(
+    call: Later, name: str, options: Mapping[str, Any], values: Sequence[Tensor], calls: int, times: int
+) -> list[dict[str, Any]]:
     try:
-        answer = student.fixture(layer_run)(
-            build,
-            list(sizes),
-            dict(options),
-            list(values),
-            list(inputs),
-            list(modes or [True] * len(inputs)),
-            cotangent,
-            times,
-        )
+        answer = call.get()
     except StudentError as error:
+        if error.types[0] == "WireError":
+            raise Failure("shape:far_larger", f"the output is far larger than it should be: {error.message}") from None
         p = options.get("p")
         if p not in (0, 1) or error.not_started or not {"ValueError", "AssertionError"} & set(error.types):
             raise
@@ -1058,7 +1087,7 @@ def _run(
             f"the layer should have parameters of shapes {wanted}, once each and trainable; it has {had or 'none'}",
         )
     runs = answer.get("runs")
-    if not isinstance(runs, list) or len(runs) != times or not all(_is_run(r, len(inputs)) for r in runs):
+    if not isinstance(runs, list) or len(runs) != times or not all(_is_run(r, calls) for r in runs):
         raise Failure("type:answer", "the layer's answers could not be read")
     return runs
 
@@ -1085,6 +1114,24 @@ def _coded_conv(
     patches = x.unfold(2, k, 1).unfold(3, k, 1).permute(0, 2, 3, 1, 4, 5)  # (N, H', W', C, k, k)
     signs = (patches.unsqueeze(1) * weight_sign.view(1, o, 1, 1, c, k, k)).flatten(-3)
     return signs, [weight_sign * powers, torch.zeros(o)], x
+
+
+def _kept_with_bias(y: Tensor, signs: Tensor, p: float) -> tuple[Tensor, float]:
+    """Return what `layers.kept_terms` does, the last term being the bias; say so where that one is always there as it is."""
+    try:
+        return layers.kept_terms(y, signs, p)
+    except Failure:
+        count = signs.shape[-1] - 1
+        try:
+            layers.kept_terms(y - signs[..., count] * 2.0**count, signs[..., :count], p)
+        except Failure:
+            pass
+        else:
+            raise Failure(
+                "unreadable:bias_whole",
+                "the output should contain the bias rescaled or not at all, but it is always there, and as it is",
+            ) from None
+        raise
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor, bias_mask: Tensor, padding: int = 0) -> Tensor:
@@ -1131,11 +1178,12 @@ def _simple(name: str, o: int, draw: Draw) -> tuple[list[int], Tensor, tuple[int
     """Return the sizes of a layer with one input, its weight, and the shape of its input but for the examples."""
     if name == "DropConnectLinear":
         return [1, o], draw.signed(o, 1), (1,)
-    return [1, o, 1], draw.signed(o, 1, 1, 1), (1, 1, 1)
+    # Two pixels, not one: (N, O, 1, 1) + (N, O), the bias without its last dimensions, would be N · O · N · O numbers.
+    return [1, o, 1], draw.signed(o, 1, 1, 1), (1, 1, 2)
 
 
 def _table(y: Any, n: int, o: int, name: str) -> Tensor:
-    return _shaped(y, (n, o) if name == "DropConnectLinear" else (n, o, 1, 1)).reshape(n, o)
+    return _shaped(y, (n, o) if name == "DropConnectLinear" else (n, o, 1, 2)).reshape(n, o, -1)[..., 0]
 
 
 def _bias_has_coins_of_its_own(student: Any, draw: Draw, name: str) -> None:
@@ -1143,9 +1191,17 @@ def _bias_has_coins_of_its_own(student: Any, draw: Draw, name: str) -> None:
     sizes, weight, rest = _simple(name, o, draw)
     weight, sign = weight.sign(), _signs(draw, n, *rest)
     bias = 2 * _signs(draw, o)
-    (run,) = _run(student, name, sizes, {"p": p}, [weight, bias], [sign, 0 * sign])
-    both, alone = (_table(y, n, o, name) for y in run["outputs"])
-    zero = alone == 0
+    # The bias of a map is seen at four pixels, without an input that would hide it.
+    nothing = 0 * sign if name == "DropConnectLinear" else torch.zeros(n, 1, 2, 2)
+    (run,) = _run(student, name, sizes, {"p": p}, [weight, bias], [sign, nothing])
+    both = _table(run["outputs"][0], n, o, name)
+    zero = _shaped(run["outputs"][1], (n, o, *nothing.shape[2:])).reshape(n, o, -1) == 0
+    expect.that(
+        bool((zero == zero[..., :1]).all()),
+        "bias:pixels",
+        "the bias of a map is there at some pixels and missing at others: it is one number a map, with one coin an example",
+    )
+    zero = zero[..., 0]
     if bool(zero.all()) or not bool(zero.any()):
         # A single coin for everything comes up the same 65 times with less than 0.8^64 < 1e-6.
         (more,) = _run(student, name, sizes, {"p": p}, [weight, bias], [0 * sign] * 64)
@@ -1163,7 +1219,7 @@ def _bias_has_coins_of_its_own(student: Any, draw: Draw, name: str) -> None:
     if seen_axes != "NO":
         said = "the same for every example" if seen_axes == "O" else "the same for every output"
         raise Failure(f"bias:{seen_axes}", f"each example and output should have a coin for the bias, but it is {said}")
-    terms = torch.stack([sign.reshape(n, 1) * weight.reshape(1, o), bias.sign().expand(n, o)], dim=-1)
+    terms = torch.stack([sign.reshape(n, -1)[:, :1] * weight.reshape(1, o), bias.sign().expand(n, o)], dim=-1)
     kept, _ = layers.kept_terms(both, terms, p)
     of_weight, of_bias = kept.unbind(dim=-1)
     if any(bool(each.all()) or not bool(each.any()) for each in (of_weight, of_bias)):
@@ -1184,13 +1240,19 @@ def _drops_a_share(student: Any, draw: Draw, name: str) -> None:
     alarm, p, large = FALSE_ALARM / 8, draw.probability(*SMALL), draw.probability(0.6, 0.8)
     sizes, weight, rest = _simple(name, o, draw)
     x, zeros, bias = draw.signed(n, *rest), torch.zeros(n, *rest), draw.signed(o)
-    for options, asked, family in (
-        ({"p": p}, p, "rate"),
-        ({"p": large}, large, "rate_large"),
-        ({}, 0.5, "rate_by_default"),
-    ):
-        for part, values, entry in (("weights", [weight, 0 * bias], x), ("bias", [weight, bias], zeros)):
-            (run,) = _run(student, name, sizes, options, values, [entry])
+    plan = student.together()
+    parts = (("weights", [weight, 0 * bias], x), ("bias", [weight, bias], zeros))
+    planned = [
+        (asked, family, [(part, _run_planned(student, plan, name, sizes, options, v, [e])) for part, v, e in parts])
+        for options, asked, family in (
+            ({"p": p}, p, "rate"),
+            ({"p": large}, large, "rate_large"),
+            ({}, 0.5, "rate_by_default"),
+        )
+    ]
+    for asked, family, runs in planned:
+        for part, answer in runs:
+            (run,) = answer()
             y = _table(run["outputs"][0], n, o, name)
             if part == "bias" and not bool((y == 0).any()):
                 continue  # never masked: said elsewhere
@@ -1211,7 +1273,7 @@ def _rescales(student: Any, draw: Draw, name: str) -> None:
     x, bias = draw.signed(n, *rest), draw.signed(o)
     for p, suffix in ((draw.probability(), ""), (draw.probability(0.6, 0.8), "_large")):
         for part, values, entry, base in (
-            ("scale", [weight, 0 * bias], x, x.reshape(n, 1) * weight.reshape(1, o)),
+            ("scale", [weight, 0 * bias], x, x.reshape(n, -1)[:, :1] * weight.reshape(1, o)),
             ("bias_scale", [weight, bias], 0 * x, bias.expand(n, o)),
         ):
             # Once does, but where a single coin decides over everything: 0.8^65 < 1e-6.
@@ -1326,24 +1388,20 @@ def _refuses(student: Any, draw: Draw, name: str, sizes: Sequence[int]) -> None:
     layers.refuses_p(build, draw.probability(), name)
 
 
-def _refuses_one_too(build: Remote, p: float, what: str, **options: Any) -> None:
+def _refuses_one_too(
+    student: Any, name: str, arguments: Sequence[Tensor], p: float, plan: Plan | None = None, **options: Any
+) -> None:
     """Expect a ValueError for p outside [0, 1), and none inside."""
-    build(p=p, **options)
+    plan = plan or student.together()
+    build = plan.call(student.fixture(sized), expect.function(getattr(student, name)), *arguments)
+    inside = plan.call(build, p=p, **options)
+    wrong = ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (1.0, (1.0,)), (1, (1,)))
+    calls = [(bad, shown, plan.call(build, p=bad, **options)) for bad, shown in wrong]
+    inside.get()
     accepted = {}
-    for bad, shown in (
-        (-p, ()),
-        (-0.001, ()),
-        (1.001, ()),
-        (1 + p, ()),
-        (-0.5, (-0.5,)),
-        (1.5, (1.5,)),
-        (1.0, (1.0,)),
-        (1, (1,)),
-    ):
+    for bad, shown, call in calls:
         try:
-            expect.raises(
-                "ValueError", build, p=bad, mentions=shown, what=f"{what} with p = {bad:g}", code="p_refused", **options
-            )
+            expect.raised("ValueError", call.get, mentions=shown, what=f"{name} with p = {bad:g}", code="p_refused")
         except Failure as failure:
             if failure.code != "p_refused:nothing":
                 if accepted:

@@ -18,7 +18,7 @@ from torch import Tensor
 from autograder import expect
 from autograder.checks import Exercise, check
 from autograder.draw import Draw
-from autograder.student import Remote, StudentError
+from autograder.student import Plan, Remote, StudentError
 
 # `F.cross_entropy` itself is fine, on targets of one's own: it is its argument that would be the answer. The other names are
 # what it calls, for whoever goes there directly.
@@ -52,6 +52,7 @@ EXERCISES = (
     ),
 )
 
+_NAME = "LabelSmoothingCrossEntropy"
 REDUCTIONS = ("mean", "sum", "none")
 
 HUGE = 1e4
@@ -200,17 +201,31 @@ def passes_a_gradient(student: Any, draw: Draw) -> None:
 @check("LabelSmoothingCrossEntropy", points=2)
 def serves_every_alpha_and_batch(student: Any, draw: Draw) -> None:
     """Any alpha from 0 (plain cross-entropy) to 1 (the label does not matter) will do, and a single example, or two classes."""
-    for alpha, examples, classes in ((0, 1, 6), (0.0, 9, 5), (1.0, 9, 5), (1, 8, 2), (draw.probability(), 1, 2)):
+    plan, calls = student.together(), []
+    # As many examples as classes first: there a row's sum is taken for a column's without an error.
+    for alpha, examples, classes in (
+        (0, 5, 5),
+        (0, 1, 6),
+        (0.0, 9, 5),
+        (1.0, 9, 5),
+        (1, 8, 2),
+        (draw.probability(), 1, 2),
+    ):
         logits, target = draw.normal(examples, classes, scale=2), draw.labels(examples, classes)
         target[0] = classes - 1  # so that the largest label does tell how many classes there are
+        calls.append((alpha, logits, target, _loss_of(student, plan, logits, target, alpha=alpha)))
+    for alpha, logits, target, call in calls:
+        examples, classes = logits.shape
         family = f"alpha{alpha:g}" if alpha in (0, 1) else "alpha"
         what = f"with alpha = {alpha:g}, {examples} examples and {classes} classes, the loss"
-        value = _loss(student, alpha=alpha)(logits, target)
+        value = call()
         wrong = {
             "label_matters": _mean(logits, target, 0.0),
             "label_ignored": _mean(logits, target, 1.0),
             "zero": 0.0,
         }
+        if examples == classes:
+            wrong |= _without_keepdim(logits, target)
         _agrees(value, _mean(logits, target, alpha), lambda wrong=wrong: wrong, family, what)
 
 
@@ -218,19 +233,27 @@ def serves_every_alpha_and_batch(student: Any, draw: Draw) -> None:
 def keeps_its_signature(student: Any, draw: Draw) -> None:
     """Made without arguments, it takes alpha = 0.1 and the mean; without names, alpha comes first, reduction second."""
     logits, target, *_ = _telling_batch(draw, 0.06, 0.2)
+    plan = student.together()
 
-    def own(**options: Any) -> float:
-        return expect.scalar(_loss(student, **options)(logits, target), "the loss")
+    def planned(*args: Any, **options: Any) -> Callable[[], Any]:
+        return _loss_of(student, plan, logits, target, *args, **options)
 
-    known = {"alpha0": own(alpha=0.0), "sum": own(alpha=0.1, reduction="sum")}
-    given = _loss(student)(logits, target)
-    right = own(alpha=0.1, reduction="mean")
+    unsmoothed, summed = planned(alpha=0.0), planned(alpha=0.1, reduction="sum")
+    given, mean = planned(), planned(alpha=0.1, reduction="mean")
+    by_position, by_name = planned(0.3, "sum"), planned(alpha=0.3, reduction="sum")
+
+    def own(loss: Callable[[], Any]) -> float:
+        return expect.scalar(loss(), "the loss")
+
+    known = {"alpha0": own(unsmoothed), "sum": own(summed)}
+    value = given()
+    right = own(mean)
     _agrees(
-        given, right, lambda: known, "default", "made without arguments, what alpha = 0.1 and “mean” gave:", "alpha"
+        value, right, lambda: known, "default", "made without arguments, what alpha = 0.1 and “mean” gave:", "alpha"
     )
     try:
-        positions = _loss(student, 0.3, "sum")(logits, target)
-        _agrees(positions, own(alpha=0.3, reduction="sum"), dict, "positions", "the same loss, made without names,")
+        positions = by_position()
+        _agrees(positions, own(by_name), dict, "positions", "the same loss, made without names,")
     except (StudentError, expect.Failure) as error:
         said = error.sentence() if isinstance(error, StudentError) else error.message
         raise expect.Failure(
@@ -441,6 +464,18 @@ def _wrong_means(logits: Tensor, target: Tensor, alpha: float) -> dict[str, floa
     return means | {"sum": float(right.sum()), "first": float(right[0])}
 
 
+def _without_keepdim(logits: Tensor, target: Tensor) -> dict[str, float]:
+    """What the plain loss of a square batch is where a number of each row, (N,), is subtracted from the columns."""
+    z = logits.double()
+    shifted = z - z.amax(1)
+    logarithms = {
+        "not_kept": z - z.logsumexp(1),
+        "largest_not_kept": _logarithms(shifted),
+        "neither_kept": shifted - shifted.logsumexp(1),
+    }
+    return {name: -float(log_p.gather(1, target[:, None]).mean()) for name, log_p in logarithms.items()}
+
+
 # -- shared --------------------------------------------------------------------------------------------------------------
 
 
@@ -491,9 +526,26 @@ def _telling_batch(draw: Draw, low: float, high: float) -> tuple[Tensor, Tensor,
 
 def _loss(student: Any, *args: Any, **options: Any) -> Remote:
     """Make the loss, also with alpha = 0 and alpha = 1, which are allowed."""
-    what, alpha = "LabelSmoothingCrossEntropy", options.get("alpha")
+    return _made(lambda: expect.made(student.LabelSmoothingCrossEntropy, *args, what=_NAME, **options), options)
+
+
+def _loss_of(student: Any, plan: Plan, logits: Tensor, target: Tensor, *args: Any, **options: Any) -> Callable[[], Any]:
+    """Plan that the loss is made and called; what is returned gives its value."""
+    made = plan.call(expect.function(student.LabelSmoothingCrossEntropy, _NAME), *args, **options)
+    value = plan.call(made, logits, target)
+
+    def result() -> Any:
+        _made(lambda: expect.function(made.get(), f"what {_NAME} makes"), options)
+        return value.get()
+
+    return result
+
+
+def _made(attempt: Callable[[], Remote], options: Mapping[str, Any]) -> Remote:
+    """Expect an attempt to make the loss to succeed."""
+    alpha = options.get("alpha")
     try:
-        return expect.made(student.LabelSmoothingCrossEntropy, *args, what=what, **options)
+        return attempt()
     except StudentError as error:
         if alpha not in (0, 1) or not {"ValueError", "AssertionError"} & set(error.types):
             raise

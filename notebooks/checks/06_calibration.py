@@ -180,6 +180,23 @@ def keeps_certain_predictions(student: Any, draw: Draw) -> None:
     _near(accuracy, batch.accuracy, "accuracy", code="certain_accuracy")
 
 
+@check("reliability_bins", points=1)
+def counts_an_example_on_an_edge_once(student: Any, draw: Draw) -> None:
+    """An example whose confidence is exactly the edge between two bins is in one of them, whichever, and not in both."""
+    probs, target, _ = _on_edges(draw, *(b / EIGHTHS for b in (3, 4, 5, 6)))
+    _, _, count = _parts(
+        expect.call(student.reliability_bins, probs, target, n_bins=EIGHTHS, what="reliability_bins"), "edge"
+    )
+    counted = float(count.double().sum())
+    found = {2 * len(probs): "twice", 0: "never"}.get(round(counted), "other")
+    expect.that(
+        abs(counted - len(probs)) < 0.5,
+        f"edge:{found}",
+        f"{len(probs)} examples have confidences on the edges between two of {EIGHTHS} bins, and each belongs to one bin, but "
+        f"the counts add up to {counted:g}",
+    )
+
+
 @check("reliability_bins", points=2)
 def says_zero_for_empty_bins(student: Any, draw: Draw) -> None:
     """In an empty bin accuracy and count are 0, not NaN; a single example is a batch too."""
@@ -275,6 +292,17 @@ def counts_certain_predictions(student: Any, draw: Draw) -> None:
     result = _ece(student, batch, n_bins=BINS)
     expect.close(result, 1 / 3, "the error of nine certain predictions, six of them right,", "all_certain", *_CLOSE,
                  {"zero": 0.0, "accuracy": 2 / 3})  # fmt: skip
+
+
+@check("expected_calibration_error", points=1)
+def weighs_an_example_on_an_edge_once(student: Any, draw: Draw) -> None:
+    """An example whose confidence is exactly the edge between two bins adds to one of them, whichever, and not to both."""
+    # All have the same confidence, so that both ways of deciding give the same error.
+    probs, target, hits = _on_edges(draw, 4 / EIGHTHS)
+    right = hits / len(probs) - 4 / EIGHTHS
+    value = expect.call(student.expected_calibration_error, probs, target, n_bins=EIGHTHS, what=_NAME)
+    expect.close(value, right, f"{_ERROR} of {len(probs)} examples with a confidence of 1/2, {hits} of them right,", "edge",
+                 *_CLOSE, {"twice": 2 * right, "never": 0.0})  # fmt: skip
 
 
 @check("expected_calibration_error", points=2)
@@ -451,8 +479,8 @@ def _plan(draw: Draw, n_bins: int = BINS) -> Plan:
 
 
 def _some_bins(draw: Draw) -> list[int]:
-    """Return four bins that do not touch, the last one not among them."""
-    first = draw.integer(2, 4)
+    """Return four bins that do not touch, the last two not among them."""
+    first = draw.integer(2, 3)
     return [first, first + 3, first + 6, first + 9]
 
 
@@ -480,6 +508,20 @@ def _batch(draw: Draw, plan: Plan, n_bins: int = BINS, dtype: torch.dtype = torc
     probs = torch.empty(n, CLASSES, dtype=torch.float64).scatter(1, order, torch.cat([confidence, others], 1)).to(dtype)
     target = torch.where(right, order[:, 0], order.gather(1, 1 + draw.labels(n, CLASSES - 1)[:, None]).squeeze(1))
     return Batch(probs, target, probs.amax(1).double(), right.double(), place, n_bins)
+
+
+EIGHTHS = 8
+"""Edges of eight bins are exact numbers, however they are computed."""
+
+
+def _on_edges(draw: Draw, *edges: float) -> tuple[Tensor, Tensor, int]:
+    """Return probabilities of 12 rows for each edge, whose confidence it is, with labels, and how many of them are right."""
+    confidence = torch.tensor(edges).repeat(12)
+    n, order = len(confidence), draw.permutations(12 * len(edges), CLASSES)
+    others = ((1 - confidence) / (CLASSES - 1)).unsqueeze(1).expand(n, CLASSES - 1)
+    probs = torch.empty(n, CLASSES).scatter(1, order, torch.cat([confidence.unsqueeze(1), others], 1))
+    right = torch.arange(n) < 3 * n // 4
+    return probs, torch.where(right, order[:, 0], order[:, 1]), int(right.sum())
 
 
 def _uniform(draw: Draw, *shape: int) -> Tensor:
@@ -517,10 +559,10 @@ def _length(part: Tensor, batch: Batch, name: str, code: str) -> None:
     n, shape = batch.n_bins, tuple(part.shape)
     if shape == (n,):
         return
-    filled = len(batch.place.unique())
-    seen = {(n + 1,): "one_more", (n - 1,): "one_less", (BINS,): "always_15", (filled,): "filled_only"}.get(
-        shape, "shape"
-    )
+    filled, last = len(batch.place.unique()), int(batch.place.max())
+    seen = {
+        (n + 1,): "one_more", (n - 1,): "one_less", (BINS,): "always_15", (last + 1,): "cut_off", (filled,): "filled_only",
+    }.get(shape, "shape")  # fmt: skip
     seen = "numbers" if not shape else "per_example" if shape == (len(batch.hit),) else seen
     raise expect.Failure(f"{code}:{seen}", f"{name} should have shape ({n},), one number for each bin, got {shape}")
 

@@ -306,12 +306,16 @@ def clusters(panels: Mapping[str, Mapping[str, Tensor]], columns: int, xlabel: s
     return figure
 
 
-def reliability_diagrams(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], errors: Mapping[str, float]) -> Figure:
+def reliability_diagrams(
+    panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], errors: Mapping[str, float], networks: int = 1
+) -> Figure:
     """Reliability diagrams side by side: accuracy against confidence by bin, and below it how many examples each bin holds.
 
     Args:
         panels: {name: (mean confidence, accuracy, count)}, each of shape (bins,), with equal bins of [0, 1].
         errors: {name: calibration error}, a fraction, for the titles.
+        networks: how many networks' predictions of the same images are counted together. They are right or wrong largely
+            together, so that chance is taken to be that of one network's.
     """
     figure, [top, bottom] = grid(2, len(panels), 2.6 * len(panels) + 0.4, 4.5)
     top[0].get_gridspec().set_height_ratios((3, 1))  # type: ignore[union-attr]
@@ -323,7 +327,7 @@ def reliability_diagrams(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], er
         c, a, n = (part[filled] for part in (confidence, accuracy, count))
         axis.vlines(c.tolist(), a.tolist(), c.tolist(), color=COLOURS[1], linewidth=2.5, label="gap to its confidence")
         # What the accuracy of n examples is off by chance, were the confidence right.
-        chance = (c * (1 - c) / n).clamp(min=0).sqrt().tolist()
+        chance = (c * (1 - c) * networks / n).clamp(min=0).sqrt().tolist()
         axis.errorbar(
             c.tolist(),
             c.tolist(),
@@ -332,7 +336,7 @@ def reliability_diagrams(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], er
             ecolor="#777777",
             elinewidth=0.9,
             capsize=2,
-            label="chance (1 s.d.)",
+            label="±1 standard deviation of chance",
         )
         axis.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="calibrated")
         axis.set(xlim=(0, 1), ylim=(0, 1.02), title=f"{name}\nECE {errors[name]:.3f}")

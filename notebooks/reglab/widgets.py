@@ -250,12 +250,12 @@ def connection_explorer(weight: Tensor, bias: Tensor, x: Tensor, p: float = 0.3)
         kept = (mask * weight).masked_fill(mask == 0, float("nan"))
         top = float(weight.abs().max())
         drawn = left.imshow(kept.numpy(), cmap="PuOr", vmin=-top, vmax=top)
-        left.set_facecolor("#222222")
-        left.set(xlabel="input", ylabel="unit", title="weights, black where dropped")
+        left.patch.set(facecolor="white", edgecolor="#888888", hatch="xxx")
+        left.set(xlabel="input", ylabel="unit", title="weights, hatched where dropped")
         left.set_xticks(range(inputs))
         left.set_yticks(range(outputs))
         left.grid(False)
-        figure.colorbar(drawn, ax=left, label="weight", fraction=0.04, pad=0.02)
+        figure.colorbar(drawn, ax=left, fraction=0.04, pad=0.02).ax.set_title("weight", fontsize=8)
         places = torch.arange(outputs)
         right.bar(places - 0.2, before.numpy(), 0.4, label="all weights", color=plots.COLOURS[0])
         right.bar(places + 0.2, after.numpy(), 0.4, label="what is left", color=plots.COLOURS[1])
@@ -288,7 +288,7 @@ def smoothing_explorer(
     alpha: float = 0.1,
     classes: int = 5,
 ) -> None:
-    """Explore smoothed targets: sliders for alpha and K; the targets as bars, and the loss against the margin.
+    """Explore smoothed targets: sliders for alpha and K; the targets as bars, and the loss against the gap between logits.
 
     Args:
         targets: of alpha and K, the targets (K,) of an example of class 0.
@@ -298,9 +298,9 @@ def smoothing_explorer(
     """
 
     def draw(smoothing: float, count: int) -> Drawing:
-        margins = torch.linspace(-3, 12, 1501)
-        logits = torch.zeros(len(margins), count)
-        logits[:, 0] = margins
+        gaps = torch.linspace(-3, 12, 1501)
+        logits = torch.zeros(len(gaps), count)
+        logits[:, 0] = gaps
         with torch.no_grad():
             bars, hard, soft = (
                 t.detach().double() for t in (targets(smoothing, count), loss(logits, 0.0), loss(logits, smoothing))
@@ -311,18 +311,18 @@ def smoothing_explorer(
         left.set(xlabel="class (0 is the true one)", ylabel="target", ylim=(0, 1.05))
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.set_title(f"true class {float(bars[0]):.3f}, each other {float(bars[1]):.4f}")
-        right.plot(margins.tolist(), hard.tolist(), plots.LINES[1], color=plots.COLOURS[6], label="alpha = 0")
-        right.plot(margins.tolist(), soft.tolist(), color=plots.COLOURS[0], label=f"alpha = {smoothing:.2f}")
-        right.set(xlabel="margin: true logit minus the others (logit units)", ylabel="loss (nats)", ylim=(-0.1, 4.5))
-        where = f"lowest, {float(soft[lowest]):.2f}, at a margin of {float(margins[lowest]):.2f}"
+        right.plot(gaps.tolist(), hard.tolist(), plots.LINES[1], color=plots.COLOURS[6], label="alpha = 0")
+        right.plot(gaps.tolist(), soft.tolist(), color=plots.COLOURS[0], label=f"alpha = {smoothing:.2f}")
+        right.set(xlabel="gap: true logit minus the others (logit units)", ylabel="loss (nats)", ylim=(-0.1, 4.5))
+        where = f"lowest, {float(soft[lowest]):.2f}, at a gap of {float(gaps[lowest]):.2f}"
         bounded = smoothing > 0
         if bounded:
-            right.plot(float(margins[lowest]), float(soft[lowest]), plots.MARKERS[0], color=plots.COLOURS[1])
-        right.set_title(where if bounded else "lowest beyond the picture: the margin has no bound")
+            right.plot(float(gaps[lowest]), float(soft[lowest]), plots.MARKERS[0], color=plots.COLOURS[1])
+        right.set_title(where if bounded else "lowest beyond the picture: the gap has no bound")
         right.legend(frameon=False)
         alt = (
             f"Targets for alpha = {smoothing:.2f} and {count} classes: {float(bars[0]):.3f} for the true one, "
-            f"{float(bars[1]):.4f} for each other; the loss against the margin is "
+            f"{float(bars[1]):.4f} for each other; the loss against the gap is "
             f"{where if bounded else 'falling throughout'}."
         )
         return figure, alt

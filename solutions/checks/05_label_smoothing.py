@@ -27,6 +27,8 @@ def targets_agree_with_the_reference(student: Any, draw: Draw, reference: Any) -
 @check("LabelSmoothingCrossEntropy", points=2)
 def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """Loss and gradient are the reference's, for each reduction and any alpha, number of classes and size of the logits."""
+    build = expect.function(student.LabelSmoothingCrossEntropy, "LabelSmoothingCrossEntropy")
+    plan, planned = student.together(), []
     for reduction in ("none", "mean", "sum"):
         for scale in (1.0, 2.0):
             examples, classes = draw.integer(31, 40), draw.integer(12, 30)
@@ -40,16 +42,15 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
             right = reference.LabelSmoothingCrossEntropy(alpha, reduction)(wanted, target)
             g = draw.signed(*right.shape)
             (slope,) = torch.autograd.grad(right, wanted, g.double())
-            loss = expect.made(
-                student.LabelSmoothingCrossEntropy,
-                alpha=alpha,
-                reduction=reduction,
-                what="LabelSmoothingCrossEntropy",
-            )
-            seen = student.observe(loss, logits.clone().requires_grad_(), target, cotangent=g)
-            what = f"the loss with reduction “{reduction}”"
-            # A sum of up to 40 losses of up to 15, in float32.
-            expect.close(seen.output, right.detach(), what, reduction, 1e-5, 1e-4)
-            gradient = seen.gradients[0]
-            expect.that(gradient is not None, "gradient:none", "no gradient reaches the logits")
-            expect.close(gradient, slope, "the gradient of the logits", "gradient", 1e-4, 1e-5)
+            made = plan.call(build, alpha=alpha, reduction=reduction)
+            seen = plan.observe(made, logits.clone().requires_grad_(), target, cotangent=g)
+            planned.append((reduction, right.detach(), slope, made, seen))
+    for reduction, right, slope, made, observed in planned:
+        expect.function(made.get(), "what LabelSmoothingCrossEntropy makes")
+        seen = observed.get()
+        what = f"the loss with reduction “{reduction}”"
+        # A sum of up to 40 losses of up to 15, in float32.
+        expect.close(seen.output, right, what, reduction, 1e-5, 1e-4)
+        gradient = seen.gradients[0]
+        expect.that(gradient is not None, "gradient:none", "no gradient reaches the logits")
+        expect.close(gradient, slope, "the gradient of the logits", "gradient", 1e-4, 1e-5)

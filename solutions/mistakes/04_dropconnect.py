@@ -748,6 +748,11 @@ class _BiasNeverMasked(_Layer):
         return super().drop(x)
 
 
+class _BiasNeverMaskedButAtOne(_BiasNeverMasked):
+    def drop(self, x: Tensor) -> Any:
+        return torch.zeros_like(self.plain(x)) if self.p == 1 else super().drop(x)
+
+
 class _BiasNotRescaled(_Layer):
     """The bias is masked but not rescaled, so that on average it is too small in training: what is kept of it has to be divided
     by 1 - p, as the weights are.
@@ -2358,9 +2363,9 @@ class ConvPaddingInTrainingOnly(_Conv):
 
 @mistake("DropConnectConv2d")
 class ConvReshapedToMapsFirst(_Conv):
-    """The result of the grouped convolution is cut into (O, N, …), and then the two are exchanged: values end up at other examples
-    and maps than they belong to. The channels of the result are in the order of the groups: all maps of the first example come
-    first.
+    """Examples and maps are mixed up: values end up at other examples and maps than they belong to. The channels of the grouped
+    convolution are in the order of the groups, all maps of the first example first. So N comes before O in both reshapes: where
+    kernels are merged to (N · O, …), and where the result is taken apart to (N, O, …).
     """
 
     def combine(self, x: Tensor, weight_mask: Tensor, bias_mask: Tensor) -> Any:
@@ -2383,8 +2388,9 @@ class ConvExamplesAndMapsExchanged(_Conv):
 
 @mistake("DropConnectConv2d")
 class ConvChannelsAndExamplesMixed(_Conv):
-    """The input is put into (1, C · N, …) with the channels first, so that a group gets channels of different examples. Each group
-    must find all channels of one example next to each other: which dimension has to come first when N and C are merged?
+    """Examples or channels are mixed up: weights meet other inputs than their own. Check the order of the dimensions where x and the
+    kernels are merged: `reshape` keeps the order of the numbers, so the examples come first in x, (N · C, …), the examples before
+    the maps in the kernels, and their (C, k, k) stay as they are. Is there a `transpose` or `permute` that should not be?
     """
 
     def combine(self, x: Tensor, weight_mask: Tensor, bias_mask: Tensor) -> Any:
@@ -2395,8 +2401,8 @@ class ConvChannelsAndExamplesMixed(_Conv):
 
 @mistake("DropConnectConv2d")
 class ConvGroupsLeftOut(_Conv):
-    """`groups` is not given to `F.conv2d`, so it expects kernels for all N · C channels at once. With groups=N the channels are
-    split into N parts, each of which meets its own kernels.
+    """The kernels do not have the channels that `F.conv2d` expects. Was `groups` left out? With groups=N the N · C channels are split
+    into N parts, each of which meets its own kernels. And these are (N · O, C, k, k), the input channels second.
     """
 
     def combine(self, x: Tensor, weight_mask: Tensor, bias_mask: Tensor) -> Any:
@@ -2404,6 +2410,39 @@ class ConvGroupsLeftOut(_Conv):
         kernels = (weight_mask * self.weight).flatten(0, 1)
         maps = functional.conv2d(x.reshape(1, -1, *x.shape[2:]), kernels, padding=self.padding)
         return maps.view(n, o, *maps.shape[2:]) + (bias_mask * self.bias).view(n, o, 1, 1)
+
+
+@mistake("DropConnectConv2d")
+class ConvGroupsOfChannels(_Conv):
+    """`groups` is the number of channels. The groups are the examples here: with groups=N the N · C channels are split into N parts
+    of C, each of which meets the kernels of its own example.
+    """
+
+    def combine(self, x: Tensor, weight_mask: Tensor, bias_mask: Tensor) -> Any:
+        n, o = bias_mask.shape
+        kernels = (weight_mask * self.weight).flatten(0, 1)
+        inputs, groups = x.reshape(1, -1, *x.shape[2:]), x.shape[1]
+        maps = functional.conv2d(inputs, kernels, padding=self.padding, groups=groups)
+        return maps.view(n, o, *maps.shape[2:]) + (bias_mask * self.bias).view(n, o, 1, 1)
+
+
+@mistake("DropConnectConv2d")
+class ConvDimensionsDoNotFit(_Conv):
+    """Two tensors that are multiplied or added do not fit each other. The usual places: masks are (N, O, C, k, k) with the examples
+    first, so that the weight (O, C, k, k) fits behind; the result of the grouped convolution is cut into (N, O, …), the examples
+    first as well; and the masked bias, (N, O), needs two dimensions more to be added to that, (N, O, 1, 1).
+    """
+
+    def combine(self, x: Tensor, weight_mask: Tensor, bias_mask: Tensor) -> Any:
+        n, o = bias_mask.shape
+        maps = super().combine(x, weight_mask, 0 * bias_mask).flatten(0, 1)
+        return maps.view(o, n, *maps.shape[1:]) + (bias_mask * self.bias).view(n, o, 1, 1)
+
+
+@mistake("DropConnectConv2d")
+class ConvBiasAlongThePixels(ConvDimensionsDoNotFit):
+    def combine(self, x: Tensor, weight_mask: Tensor, bias_mask: Tensor) -> Any:
+        return _Conv.combine(self, x, weight_mask, 0 * bias_mask) + bias_mask * self.bias
 
 
 @mistake("DropConnectConv2d")
@@ -2419,6 +2458,17 @@ class ConvReshapedToTheInputsSize(_Conv):
             x.flatten(0, 1).unsqueeze(0), kernels, padding=self.padding, groups=n
         )
         return maps.view(n, o, *x.shape[2:]) + (bias_mask * self.bias).view(n, o, 1, 1)
+
+
+@mistake("DropConnectConv2d")
+class ConvReshapedToTheInputsSizeSomehow(ConvReshapedToTheInputsSize):
+    def combine(self, x: Tensor, weight_mask: Tensor, bias_mask: Tensor) -> Any:
+        n, o = bias_mask.shape
+        kernels = (weight_mask * self.weight).flatten(0, 1)
+        maps = functional.conv2d(
+            x.flatten(0, 1).unsqueeze(0), kernels, padding=self.padding, groups=n
+        )
+        return maps.reshape(n, -1, *x.shape[2:]) + (bias_mask * self.bias).view(n, o, 1, 1)
 
 
 @mistake("DropConnectConv2d")
@@ -2459,6 +2509,17 @@ class ConvMaskPerPixel(_Conv):
             return super().drop(x)
         y = self.plain(x)
         return y * (torch.rand(y.shape) >= self.p) / (1 - self.p)
+
+
+@mistake("DropConnectConv2d")
+class ConvBiasCoinPerPixel(_Conv):
+    """The bias of a map is dropped at some pixels and kept at others: its mask has the shape of the output. A bias is one number a
+    map, so it is there or missing at all pixels: one coin for each example and map, (N, O).
+    """
+
+    def combine(self, x: Tensor, weight_mask: Tensor, bias_mask: Tensor) -> Any:
+        y = super().combine(x, weight_mask, 0 * bias_mask)
+        return y + (torch.rand_like(y) >= self.p) * self.bias.view(1, -1, 1, 1)
 
 
 @mistake("DropConnectConv2d")

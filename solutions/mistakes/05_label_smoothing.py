@@ -563,10 +563,33 @@ class ClassesFromTheLabels(_Loss):
 
 @mistake("LabelSmoothingCrossEntropy")
 class TenClassesAlways(_Loss):
-    """The number of classes is fixed at 10. The loss should serve any: the logits have one column a class."""
+    """The number of classes is fixed, at 10 perhaps. The loss should serve any: the logits have one column a class."""
 
     def targets(self, logits: Tensor, target: Tensor) -> Tensor:
         return _smoothed(target, 10, self.alpha)
+
+
+@mistake("LabelSmoothingCrossEntropy")
+class RowsSumNotKept(_Loss):
+    """A row's maximum or sum has shape (N,); to subtract it from (N, K), or to divide by it, it must stay (N, 1): `keepdim=True`.
+    Without it the shapes do not fit, or where N = K each *column* gets a row's number.
+    """
+
+    def logarithms(self, logits: Tensor) -> Tensor:
+        return logits - logits.logsumexp(1)
+
+
+@mistake("LabelSmoothingCrossEntropy")
+class RowsLargestNotKept(RowsSumNotKept):
+    def logarithms(self, logits: Tensor) -> Tensor:
+        return (logits - logits.max(dim=1).values).log_softmax(dim=1)
+
+
+@mistake("LabelSmoothingCrossEntropy")
+class NeitherOfTheRowKept(RowsSumNotKept):
+    def logarithms(self, logits: Tensor) -> Tensor:
+        shifted = logits - logits.max(dim=1).values
+        return shifted - shifted.exp().sum(1).log()
 
 
 @mistake("LabelSmoothingCrossEntropy")

@@ -132,6 +132,16 @@ def empty_bins_left_out(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins
 
 
 @mistake("reliability_bins")
+def bins_end_with_the_last_filled(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
+    """The bins after the last one that holds an example are missing: `torch.bincount` makes as many as the largest number needs. A
+    network that is never sure would get a shorter diagram: tell it with `minlength`.
+    """
+    confidence, accuracy, count = _bins(probs, target, n_bins)
+    end = int(count.nonzero().max()) + 1
+    return confidence[:end], accuracy[:end], count[:end]
+
+
+@mistake("reliability_bins")
 def empty_bins_count_one(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
     """The count was raised to 1 to avoid dividing by 0, and returned like that: bins without examples claim to have one. Keep the
     true count, and use the raised one for dividing only.
@@ -147,6 +157,24 @@ def hits_for_accuracy(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
     """
     confidence, accuracy, count = _bins(probs, target, n_bins)
     return confidence, accuracy * count, count
+
+
+@mistake("reliability_bins")
+def sums_for_means(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
+    """Confidences and right answers are added up in each bin and left at that: both results grow with the number of examples. The
+    mean and the share were asked for: divide both sums by the count, and by 1 where it is 0.
+    """
+    confidence, accuracy, count = _bins(probs, target, n_bins)
+    return confidence * count, accuracy * count, count
+
+
+@mistake("reliability_bins")
+def sums_over_all_examples(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
+    """The sums of a bin are divided by the number of all examples, N, so that bins with few examples seem to have a low confidence
+    and a low accuracy. Divide them by the count of the bin. (N comes in later, in the calibration error.)
+    """
+    confidence, accuracy, count = _bins(probs, target, n_bins)
+    return confidence * count / len(target), accuracy * count / len(target), count
 
 
 @mistake("reliability_bins")
@@ -301,6 +329,33 @@ def bins_without_an_upper_edge(probs: Tensor, target: Tensor, n_bins: int = 15) 
     """Each bin holds all examples above its lower edge, so that most are counted several times. A bin needs both of its edges."""
     confidence, chosen = probs.max(dim=1)
     member = (confidence[:, None] >= torch.arange(n_bins) / n_bins).to(probs.dtype)
+    count, hit = member.sum(0), (chosen == target).to(probs.dtype)
+    return confidence @ member / count.clamp(min=1), hit @ member / count.clamp(min=1), count
+
+
+@mistake("reliability_bins")
+def edges_belong_to_both(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
+    """Bins are closed at both ends, `>=` and `<=`, so that an example whose confidence is exactly an inner edge is counted in two of
+    them. Confidences such as 0.5 are not rare where networks are small or numbers rounded: which of the two signs needs its `=`,
+    and in which bin both?
+    """
+    confidence, chosen = probs.max(dim=1)
+    low = torch.arange(n_bins, dtype=probs.dtype) / n_bins
+    high = torch.arange(1, n_bins + 1, dtype=probs.dtype) / n_bins
+    member = ((confidence[:, None] >= low) & (confidence[:, None] <= high)).to(probs.dtype)
+    count, hit = member.sum(0), (chosen == target).to(probs.dtype)
+    return confidence @ member / count.clamp(min=1), hit @ member / count.clamp(min=1), count
+
+
+@mistake("reliability_bins")
+def edges_belong_to_nobody(probs: Tensor, target: Tensor, n_bins: int = 15) -> Bins:
+    """Bins are open at both ends, `>` and `<`, so that an example whose confidence is exactly an edge is in none of them, and neither
+    is a certain one. Let each bin own one of its ends, and the last one both.
+    """
+    confidence, chosen = probs.max(dim=1)
+    low = torch.arange(n_bins, dtype=probs.dtype) / n_bins
+    high = torch.arange(1, n_bins + 1, dtype=probs.dtype) / n_bins
+    member = ((confidence[:, None] > low) & (confidence[:, None] < high)).to(probs.dtype)
     count, hit = member.sum(0), (chosen == target).to(probs.dtype)
     return confidence @ member / count.clamp(min=1), hit @ member / count.clamp(min=1), count
 
@@ -703,6 +758,37 @@ def certain_ones_lost(probs: Tensor, target: Tensor, n_bins: int = 15) -> Tensor
 
 
 @mistake("expected_calibration_error")
+def edges_weigh_twice(probs: Tensor, target: Tensor, n_bins: int = 15) -> Tensor:
+    """Bins are closed at both ends, `>=` and `<=`, so that an example whose confidence is exactly an inner edge adds to two of them:
+    the weights then sum to more than 1. Which of the two signs needs its `=`, and in which bin both?
+    """
+    confidence, chosen = probs.max(dim=1)
+    off = (chosen == target).to(probs.dtype) - confidence
+    total = probs.new_zeros(())
+    for b in range(n_bins):
+        total = (
+            total
+            + off[(confidence >= b / n_bins) & (confidence <= (b + 1) / n_bins)].sum().abs()
+        )
+    return total / len(off)
+
+
+@mistake("expected_calibration_error")
+def edges_weigh_nothing(probs: Tensor, target: Tensor, n_bins: int = 15) -> Tensor:
+    """Bins are open at both ends, `>` and `<`, so that an example whose confidence is exactly an edge is in none of them, and neither
+    is a certain one. Let each bin own one of its ends, and the last one both.
+    """
+    confidence, chosen = probs.max(dim=1)
+    off = (chosen == target).to(probs.dtype) - confidence
+    total = probs.new_zeros(())
+    for b in range(n_bins):
+        total = (
+            total + off[(confidence > b / n_bins) & (confidence < (b + 1) / n_bins)].sum().abs()
+        )
+    return total / len(off)
+
+
+@mistake("expected_calibration_error")
 def nan_of_empty_bins(probs: Tensor, target: Tensor, n_bins: int = 15) -> Tensor:
     """The means of an empty bin are 0 / 0, which is NaN, and NaN times a weight of 0 is NaN: one empty bin spoils the sum. Leave
     empty bins out, or see to it that their means are numbers.
@@ -990,6 +1076,30 @@ def at_least_a_tenth(logits: Tensor, target: Tensor) -> float:
     may be as small as 0.05.
     """
     return max(_fit(logits, target), 0.1)
+
+
+@mistake("fit_temperature")
+def runs_the_wrong_way(logits: Tensor, target: Tensor) -> float:
+    """The temperature runs away from the best one, to the end of the search or as far as its steps go: a sign is the wrong way round.
+    Does T grow where the network is too sure of itself at this T, and does a step follow the loss down, not up?
+    """
+    low, high = 1e-2, 1e2
+    for _ in range(30):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if _slope(logits, target, middle) < 0 else (low, middle)
+    return math.sqrt(low * high)
+
+
+@mistake("fit_temperature")
+def runs_the_wrong_way_from_the_middle(logits: Tensor, target: Tensor) -> float:
+    """The search ran to its end, mostly the upper one, away from the best temperature: a sign is the wrong way round. If the network
+    is too sure of itself at the middle, so that T has to grow, which half remains?
+    """
+    low, high = 0.05, 20.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _slope(logits, target, middle) < 0 else (low, middle)
+    return middle
 
 
 @mistake("fit_temperature")

@@ -32,6 +32,7 @@ from autograder.statistics import (
     miss_probability,
     smallest_bias_caught,
 )
+from autograder.student import StudentError
 from tests.conftest import linux
 from tests.test_bank import known, reference, results_of, seen, solution_but
 
@@ -290,7 +291,7 @@ class DropConnectLinear(nn.Module):
 
     def forward(self, x):
         if not self.training or self.p == 0:
-            return functional.linear(x, self.w, self.b)
+            return F.linear(x, self.w, self.b)
         if self.p == 1:
             return torch.zeros(len(x), len(self.b), dtype=x.dtype)
         mw = (torch.rand(len(x), *self.w.shape) >= self.p).to(x.dtype) / (1 - self.p)
@@ -314,7 +315,7 @@ class DropConnectConv2d(nn.Module):
         mw = torch.rand(n, *weight.shape) >= self.p
         mb = torch.rand(n, *bias.shape) >= self.p
         k = (mw * weight).reshape(-1, *weight.shape[1:])
-        y = functional.conv2d(x.reshape(1, n * c, h, w), k, padding=self.conv.padding, groups=n)
+        y = F.conv2d(x.reshape(1, n * c, h, w), k, padding=self.conv.padding, groups=n)
         y = y.reshape(n, -1, *y.shape[2:]) + (mb * bias)[..., None, None]
         return y / max(1 - self.p, 1e-9)
 """
@@ -340,9 +341,9 @@ def _changed(source: str, old: str, new: str) -> tuple[str, str]:
     return source.split("class ")[1].split("(")[0], source.replace(old, new)
 
 
-_SQUARES = "functional.linear(x**2, weight**2, bias**2)"
+_SQUARES = "F.linear(x**2, weight**2, bias**2)"
 OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
-    "unmasked": (_function("drop_connect_linear", "functional.linear(x, weight) + bias_mask * bias"), "weights_not_masked"),
+    "unmasked": (_function("drop_connect_linear", "F.linear(x, weight) + bias_mask * bias"), "weights_not_masked"),
     "outer product": (
         _function("drop_connect_linear", "(weight_mask * weight) @ x.T + (bias_mask * bias)[..., None]"),
         "every_example_with_every_mask",
@@ -352,14 +353,14 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     ),
     "bias alone": (_function("drop_connect_linear", "bias_mask * bias"), ""),
     "deviation": (
-        _function("drop_connect_moments", f"(functional.linear(x, weight, bias), ({_SQUARES} * p / (1 - p)) ** 0.5)"),
+        _function("drop_connect_moments", f"(F.linear(x, weight, bias), ({_SQUARES} * p / (1 - p)) ** 0.5)"),
         "deviation_for_variance",
     ),
     "paper's variance": (
-        _function("drop_connect_moments", f"(functional.linear(x, weight, bias), {_SQUARES} * p * (1 - p))"),
+        _function("drop_connect_moments", f"(F.linear(x, weight, bias), {_SQUARES} * p * (1 - p))"),
         "variance_of_masks_that_are_not_rescaled",
     ),
-    "p^2": (_function("drop_connect_moments", f"(functional.linear(x, weight, bias), {_SQUARES} * p * p)"), ""),
+    "p^2": (_function("drop_connect_moments", f"(F.linear(x, weight, bias), {_SQUARES} * p * p)"), ""),
     "average first": (
         _function("drop_connect_inference", "activation((m + v.sqrt() * torch.randn(n_samples, *m.shape).to(m)).mean(0))"),
         "activation_after_averaging",
@@ -379,10 +380,12 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
         ),
         "OneMaskForTheBatch",
     ),
-    "bias whole": (_changed(_LINEAR, "self.w, self.b, mw, mb)", "self.w, self.b, mw, torch.ones_like(mb))"), ""),
+    "bias whole": (
+        _changed(_LINEAR, "self.w, self.b, mw, mb)", "self.w, self.b, mw, torch.ones_like(mb))"), "BiasNeverMaskedButAtOne"
+    ),
     "dropout of the output": (
         _changed(_LINEAR, "return drop_connect_linear(x, self.w, self.b, mw, mb)",
-                 "return functional.linear(x, self.w, self.b) * mb"),
+                 "return F.linear(x, self.w, self.b) * mb"),
         "MasksOnActivations",
     ),
     "keeps p": (_changed(_LINEAR, ">= self.p", "< self.p"), "KeepAndDropSwappedButForZero"),
@@ -396,6 +399,29 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "maps dropped": (
         _changed(_CONV, "mw = torch.rand(n, *weight.shape) >= self.p", "mw = torch.rand(n, len(bias), 1, 1, 1) >= self.p"),
         "ConvMaskPerUnit",
+    ),
+    "x with the channels first": (
+        _changed(_CONV, "x.reshape(1, n * c, h, w)", "x.permute(1, 0, 2, 3).reshape(1, n * c, h, w)"),
+        "ConvChannelsAndExamplesMixed",
+    ),
+    "kernels of maps first": (
+        _changed(_CONV, "(mw * weight).reshape", "(mw * weight).transpose(0, 1).reshape"), "ConvReshapedToMapsFirst"
+    ),
+    "maps first, bias does not fit": (
+        _changed(_CONV, "y.reshape(n, -1, *y.shape[2:])", "y.reshape(-1, n, *y.shape[2:])"), "ConvDimensionsDoNotFit"
+    ),
+    "groups of channels": (_changed(_CONV, ", groups=n)", ", groups=c)"), "ConvGroupsOfChannels"),
+    "the size of x": (
+        _changed(_CONV, "y.reshape(n, -1, *y.shape[2:])", "y.reshape(n, -1, h, w)"), "ConvReshapedToTheInputsSizeSomehow"
+    ),
+    "bias as it is": (_changed(_CONV, "(mb * bias)[..., None, None]", "mb * bias"), "ConvBiasAlongThePixels"),
+    "a bias coin for each pixel": (
+        _changed(_CONV, "y = y.reshape(n, -1, *y.shape[2:]) + (mb * bias)[..., None, None]",
+                 "y = y.reshape(n, -1, *y.shape[2:])\n        y = y + (torch.rand_like(y) >= self.p) * bias[:, None, None]"),
+        "ConvBiasCoinPerPixel",
+    ),
+    "bias of a map whole": (
+        _changed(_CONV, "(mb * bias)[..., None, None]", "(1 - self.p) * bias[:, None, None]"), "ConvBiasNeverMaskedButAtOne"
     ),
     "no padding": (_changed(_CONV, "padding=self.conv.padding, groups", "groups"), "ConvPaddingIgnored"),
 }  # fmt: skip
@@ -419,6 +445,15 @@ def test_these_answers_are_right_before_they_are_changed(source: str) -> None:
     assert [(o.check.name, o.message) for o in results if o.status is not Status.PASSED] == []
 
 
+def test_an_output_far_too_large_is_the_learners_and_no_matter_of_the_wire() -> None:
+    source = _CONV.replace("return y / max(1 - self.p, 1e-9)", "return y.new_zeros(()).expand(9000, 9000, 3)")
+    messages = [o.message for o in results_of(STEM, "DropConnectConv2d", source, "large") if o.status is Status.FAILED]
+    assert any("far larger than it should be: a tensor of shape (9000, 9000, 3)" in m for m in messages), messages
+    assert not any("WireError" in m for m in messages)
+    error = StudentError(["WireError", "Exception"], "a tensor of shape (9,) is too large to send")
+    assert error.sentence() == "what your code returned could not be read: a tensor of shape (9,) is too large to send"
+
+
 def test_defining_properties_weigh_most() -> None:
     checks = {e.name: COURSE.unit(STEM).checks(e.name) for e in COURSE.unit(STEM).exercises}
     for exercise, each in checks.items():
@@ -431,7 +466,7 @@ def test_defining_properties_weigh_most() -> None:
 @linux
 def test_a_right_layer_on_a_faulty_function_loses_nothing(sandbox: Sandbox) -> None:
     """A right `drop_connect_linear` stands in for the faulty one, also for the gradients of weights and input."""
-    faulty = "    return functional.linear(x, weight[0] * weight_mask.mean(0), bias)\n"
+    faulty = "    return F.linear(x, weight[0] * weight_mask.mean(0), bias)\n"
     changed = {
         "drop_connect_linear": lambda source: source[: source.index("    ### BEGIN SOLUTION")] + faulty,
         "DropConnectLinear": lambda _source: _LINEAR,

@@ -232,6 +232,11 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "exclusive at both ends": (_loss("0 <= alpha <= 1", "0 < alpha < 1"), "RefusesNoSmoothing"),
     "a type error": (_loss("raise ValueError(f\"alpha", "raise TypeError(f\"alpha"), ""),
     "alpha of another default": (_loss("alpha=0.1", "alpha=0.3"), "AnotherDefaultAlpha"),
+    "logsumexp not kept": (_loss("F.log_softmax(logits, dim=1)", "(logits - logits.logsumexp(1))"), "RowsSumNotKept"),
+    "sum not kept": (_loss("F.log_softmax(logits, dim=1)", "(logits.exp() / logits.exp().sum(1)).log()"), "RowsSumNotKept"),
+    "largest not kept": (
+        _loss("F.log_softmax(logits, dim=1)", "F.log_softmax(logits - logits.max(dim=1).values, dim=1)"), "RowsLargestNotKept"
+    ),
     "classes from the labels": (_loss("logits.shape[1]", "target.max().item() + 1"), "ClassesFromTheLabels"),
 }  # fmt: skip
 
@@ -460,6 +465,6 @@ def test_the_explorer_redraws_on_every_control(monkeypatch: pytest.MonkeyPatch) 
     alpha.value = 0.0
     assert Picture.updates == 2
     assert "0.920 for the true one" in alts[0]
-    assert "at a margin of 3.83" in alts[0]
-    assert "at a margin of 4.51" in alts[1]
+    assert "at a gap of 3.83" in alts[0]
+    assert "at a gap of 4.51" in alts[1]
     assert "falling throughout" in alts[2]

@@ -180,7 +180,7 @@ def test_graded_temperatures_are_in_range_and_not_where_the_error_is_smallest() 
 
 def test_points() -> None:
     totals = {e.name: sum(c.points for c in UNIT.checks(e.name)) for e in UNIT.exercises}
-    assert totals == {"reliability_bins": 18, "expected_calibration_error": 16, "fit_temperature": 17}
+    assert totals == {"reliability_bins": 19, "expected_calibration_error": 17, "fit_temperature": 17}
     for name, total in totals.items():
         assert total / 10 <= sum(c.points for c in UNIT.checks(name) if c.graded_only) <= total / 8
 
@@ -233,6 +233,25 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
         ),
         "another_default",
     ),
+    "bins closed at both ends": (
+        _bins(
+            "e = torch.linspace(0, 1, n_bins + 1); z = torch.zeros(3, n_bins)\n"
+            "    for b in range(n_bins):\n"
+            "        g = (c >= e[b]) & (c <= e[b + 1])\n"
+            "        if g.any():\n            z[:, b] = torch.stack([c[g].mean(), h[g].mean(), g.sum()]).float()\n"
+            "    return z[0], z[1], z[2]"
+        ),
+        "edges_belong_to_both",
+    ),
+    "sums": (_bins("return s(c), s(h), n"), "sums_for_means"),
+    "over N": (_bins("return s(c) / len(c), s(h) / len(c), n"), "sums_over_all_examples"),
+    "no minlength": (
+        (
+            "reliability_bins",
+            _bins("return s(c) / m, s(h) / m, n")[1].replace(", minlength=n_bins", ""),
+        ),
+        "bins_end_with_the_last_filled",
+    ),
     "gaps of hits and sums": (_error("return (n * a - n * c).abs().sum()"), "weighted_by_counts"),
     "twice": (_error("return 2 * float((n * (a - c).abs()).sum() / n.sum())"), ""),
     "mean of the filled": (_error("return (a - c).abs()[n > 0].mean()"), "mean_over_filled_bins"),
@@ -249,6 +268,18 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "softmax first": (_fit("return best", "F.cross_entropy((z / t).softmax(1), y)"), "runs_to_the_smallest"),
     "log-probabilities taken for granted": (_fit("return best", "F.nll_loss(z / t, y)"), "runs_to_the_smallest"),
     "softmax of columns": (_fit("return best", "F.nll_loss((z / t).log_softmax(0), y)"), "softmax_over_the_batch"),
+    "uphill": (_fit("return best", "-F.cross_entropy(z / t, y)"), "runs_the_wrong_way"),
+    "halves the wrong way": (
+        _fit(
+            "low, high = 0.05, 20\n"
+            "    for _ in range(40):\n"
+            "        t = (low + high) / 2\n"
+            "        more = ((z / t).softmax(1) * z).sum(1).mean() > z[torch.arange(len(y)), y].mean()\n"
+            "        low, high = (low, t) if more else (t, high)\n"
+            "    return t"
+        ),
+        "runs_the_wrong_way_from_the_middle",
+    ),
     "a parameter": (_fit("return torch.nn.Parameter(torch.tensor(best))"), "temperature_with_a_graph"),
     "a constant temperature": (_fit("return 1.5"), ""),
     "an array": (_fit("return torch.tensor(best).numpy().reshape(1)"), ""),

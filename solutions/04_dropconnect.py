@@ -877,7 +877,9 @@ def score(logits: Tensor) -> tuple[float, float]:
 if ready(drop_connect_linear, DropConnectLinear, drop_connect_moments, drop_connect_inference):
     torch.manual_seed(0)
     counts = [1, 2, 4, 8, 16, 32, 64]
-    models = [model.cpu() for model in networks["DropConnect"]]  # they were trained on a GPU, if there is one
+    models = [
+        model.cpu() for model in networks["DropConnect"]
+    ]  # they were trained on a GPU, if there is one
     plain = [loss_and_accuracy(model, 0) for model in models]
     sampled = {n: [loss_and_accuracy(model, n) for model in models] for n in counts}
     ways_used = {"mean network": plain, "1 sample": sampled[1], "64 samples": sampled[64]}

@@ -1108,7 +1108,12 @@ for axis, metric, label in zip(
     for name in WINNERS:
         at = summary[name][metric][0], summary[name]["validation_accuracy"][0]
         axis.annotate(
-            name, at, (1.0, at[1]), fontsize=8.5, va="center", arrowprops={"arrowstyle": "-", "linewidth": 0.6}
+            name,
+            at,
+            (1.0, at[1]),
+            fontsize=8.5,
+            va="center",
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6},
         )
     axis.set(xlabel=label, ylabel="validation accuracy (fraction)")
 axes[1].set_xlim(axes[0].get_xlim())

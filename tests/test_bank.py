@@ -209,6 +209,7 @@ RELATIVES = {
     "ConvOneMaskForTheBatch": {"ConvOneWeightMaskForTheBatch", "ConvOneBiasMaskForTheBatch"},
     "ConvMasksOnActivations": {"ConvMaskPerUnit", "ConvBiasSharesAWeightsCoin"},
     "statistics_of_the_training_pass_and_left_changed": {"statistics_of_the_training_pass"},
+    "pasted_into_the_input_one_by_one": {"written_in_place_and_read_again"},
 }
 """What may be said of a mistake that is not in the bank, because it is as true of it."""
 

@@ -816,7 +816,7 @@ def ablated(
 
 @fixture
 def ablated_with_metrics_of_their_own(run_ablation: Any, seeds: list[int]) -> Any:
-    """Let `run_ablation` work with a `build` that measures more of the second configuration; return the metrics in the table."""
+    """Let `run_ablation` work with a `build` that measures more of one configuration; return the metrics in the table."""
 
     def build(configuration: Any, seed: Any) -> dict[str, float]:
         more = ["ece"] if configuration == {"more": True} else []

@@ -609,10 +609,11 @@ if ready(mixup, random_box, cutmix, mixed_cross_entropy):
 #
 # **What we measured.** Mixup did not change the accuracy (0.820 ± 0.007 without, 0.822 ± 0.002 with it), lowered the loss
 # at the end from 0.616 ± 0.034 to 0.541 ± 0.004, and more than halved the gap, from 0.450 to 0.199. CutMix made
-# the gap smallest, 0.132 ± 0.019, and **the accuracy worse**, 0.806 ± 0.005. Without mixing the network was too sure by
-# 0.076; with mixup it was too unsure by 0.026, with CutMix by 0.062.
+# the gap smallest, 0.132 ± 0.019, and had the lowest accuracy, 0.806 ± 0.005; by how much three seeds cannot say.
+# Without mixing the network was too sure by 0.076; with mixup it was too unsure by 0.026, with CutMix by 0.062.
 #
-# More seeds (`solutions/experiments/09_mixup_cutmix.py`, eight of them, torchvision's transforms, differences taken seed by seed):
+# More seeds (`solutions/experiments/09_mixup_cutmix.py`, eight of them, with torchvision's transforms; mean ± standard deviation of
+# the differences, taken seed by seed):
 #
 # | minus none | accuracy | loss | gap | best loss |
 # |---|---|---|---|---|
@@ -620,7 +621,8 @@ if ready(mixup, random_box, cutmix, mixed_cross_entropy):
 # | mixup, $\alpha$ = 1 | −0.003 ± 0.010 | −0.061 ± 0.031 | −0.241 ± 0.049 | −0.000 ± 0.019 |
 # | CutMix, $\alpha$ = 1 | −0.007 ± 0.008 | −0.027 ± 0.033 | −0.317 ± 0.044 | +0.026 ± 0.029 |
 #
-# So on 1000 images and 15 epochs neither raised the accuracy, and mixup with $\alpha = 1$ had the same loss at its best epoch as no mixing at all:
+# So on 1000 images and 15 epochs neither raised the accuracy (CutMix lowered it a little, at the edge of what eight seeds can tell
+# from chance), and mixup with $\alpha = 1$ had the same loss at its best epoch as no mixing at all:
 # what it gained at the end, stopping early would have gained too. A small gap is not an aim in itself; part of it comes from a
 # training loss that is *higher*. The papers' networks are far larger and train for hundreds of epochs, which is where we would
 # expect mixing to pay; we have not measured that here.

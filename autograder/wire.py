@@ -133,7 +133,10 @@ def _dump_tensor(tensor: torch.Tensor) -> tuple[Buffer, int, list[Any]]:
     if size > MAX_TENSORS:
         raise WireError(f"a tensor of shape {tuple(tensor.shape)} is too large to send")
     plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
-    raw = plain.reshape(-1).view(torch.uint8).numpy().data if size else b""
+    flat = plain.reshape(-1)
+    if flat.stride() != (1,):  # a single element counts as contiguous whatever its stride
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    raw = flat.view(torch.uint8).numpy().data if size else b""
     return raw, size, [_DTYPE_NAMES[tensor.dtype], list(tensor.shape), tensor.requires_grad]
 
 

@@ -225,6 +225,7 @@ RELATIVES = {
     "ConvBiasNeverMaskedButAtOne": {"ConvBiasNeverMasked"},
     "ConvDimensionsDoNotFit": {"ConvBiasAlongThePixels"},
     "ConvBiasAlongThePixels": {"ConvDimensionsDoNotFit"},
+    "pasted_into_the_input_one_by_one": {"written_in_place_and_read_again"},
 }
 """What may be said of a mistake that is not in the bank, because it is as true of it."""
 

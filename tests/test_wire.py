@@ -55,6 +55,7 @@ def test_plain_data_comes_back_as_it_was(value: Any) -> None:
         torch.empty(0, 3),
         torch.tensor([math.nan, math.inf, -0.0]),
         torch.ones(1).expand(4, 5),
+        torch.rand(1, 2)[:, 0],
     ],
     ids=lambda t: f"{t.dtype}-{tuple(t.shape)}",
 )

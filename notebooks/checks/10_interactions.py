@@ -434,6 +434,17 @@ def _wrong_shifts(network: Network) -> dict[str, Tensor]:
         size = {n: seen[0][n].shape[1] // len(network.batches[0]) for n in network.names}
         return {n: torch.cat([s[n].unflatten(1, (-1, size[n])) for s in seen], 1).mean(2).var(1) for n in network.names}
 
+    def mixed_up(seen: Sequence[Mapping[str, Tensor]], at_once: bool = False) -> dict[str, Tensor]:
+        """What `x.reshape(C, -1)` makes of (N, C, …): rows that are no channels."""
+        found = {}
+        for n in network.names:
+            given = [
+                s[n].unflatten(1, (len(x), -1)).transpose(0, 1) for s, x in zip(seen, network.batches, strict=True)
+            ]
+            rows = [torch.cat(given)] if at_once else given
+            found[n] = torch.cat([x.reshape(x.shape[1], -1) for x in rows], 1).var(1)
+        return found
+
     def squares(seen: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         return {n: torch.cat([s[n] for s in seen], 1).square().mean(1) for n in network.names}
 
@@ -478,6 +489,8 @@ def _wrong_shifts(network: Network) -> dict[str, Tensor]:
         "without_the_last": ratio(_pooled(training[:-1]), _pooled(evaluation[:-1])),
         "squares": ratio(squares(training), squares(evaluation)),
         "positions_averaged": ratio(by_example(training), by_example(evaluation)),
+        "not_transposed": ratio(mixed_up(training), mixed_up(evaluation)),
+        "not_transposed_at_the_end": ratio(mixed_up(training, True), mixed_up(evaluation, True)),
     }  # fmt: skip
     return known
 
@@ -524,7 +537,6 @@ def finds_every_batch_norm(student: Any, draw: Draw) -> None:
             f"keys:{code}",
             f"the keys should be {', '.join(network.names)}; they are {', '.join(got[:8]) or 'none at all'}",
         )
-    _has_shifts(seen, network)
 
 
 @check("variance_shift", points=3)
@@ -644,6 +656,12 @@ def _wrong_statistics(network: Network) -> dict[str, Tensor]:
     everything = {n: torch.cat([s[n] for s in seen], 1) for n in network.names}
     right, old, reset = averaged(good), joined(network.given), joined(fresh)
     half = len(right) // 2
+    before = network.inputs(EVALUATION)
+    before_pooled = {n: torch.cat([s[n] for s in before], 1) for n in network.names}
+    in_turn = dict(network.given)
+    for n in network.names:
+        still = [s[n] for s in network.inputs(EVALUATION, in_turn)]
+        in_turn[n] = (torch.stack([x.mean(1) for x in still]).mean(0), torch.stack([x.var(1) for x in still]).mean(0))
     library, own = batchwise(Mode(True, False, True)), batchwise(Mode(True, True, False))
     known = {
         "unchanged": old,
@@ -671,6 +689,8 @@ def _wrong_statistics(network: Network) -> dict[str, Tensor]:
         "last_batch": joined({n: (m[-1], v[-1]) for n, (m, v) in good.items()}),
         "old_statistics_before": averaged(batchwise(EVALUATION)),
         "old_statistics_before_biased": averaged(batchwise(EVALUATION, correction=0)),
+        "old_statistics_before_pooled": joined({n: (x.mean(1), x.var(1)) for n, x in before_pooled.items()}),
+        "layer_by_layer": joined(in_turn),
         "outputs": averaged(batchwise(RECALIBRATION, outputs=True)),
         "sums": right * len(sizes),
         "mean_only": torch.cat([right[:half], old[half:]]),
@@ -794,6 +814,34 @@ def ablated(
     }
 
 
+@fixture
+def ablated_with_metrics_of_their_own(run_ablation: Any, seeds: list[int]) -> Any:
+    """Let `run_ablation` work with a `build` that measures more of one configuration; return the metrics in the table."""
+
+    def build(configuration: Any, seed: Any) -> dict[str, float]:
+        more = ["ece"] if configuration == {"more": True} else []
+        return {metric: 0.5 + 0.1 * i for i, metric in enumerate(["loss", "accuracy", *more])}
+
+    table = run_ablation(build, {"plain": {}, "measured": {"more": True}, "again": {}}, seeds)
+    return {name: list(row) for name, row in table.items()}
+
+
+@fixture
+def builds_before_it_refuses(run_ablation: Any, seeds: list[int]) -> int:
+    """Return how often `run_ablation` builds before it raises a ValueError."""
+    import contextlib
+
+    calls = []
+
+    def build(configuration: Any, seed: Any) -> dict[str, float]:
+        calls.append(seed)
+        return {"loss": 0.5}
+
+    with contextlib.suppress(ValueError):
+        run_ablation(build, {"plain": {}, "both": {"p": 0.25}}, seeds)
+    return len(calls)
+
+
 @dataclass(frozen=True)
 class Ablation:
     """Configurations, seeds, and the metrics of each pair, (configuration, seed, metric)."""
@@ -871,11 +919,20 @@ def keeps_the_order(student: Any, draw: Draw) -> None:
         shown = ", ".join(map(str, list(row)[:8])) or "none"
         said = f"each row should have the metrics {', '.join(ablation.metrics)}, got {shown}"
         expect.that(not missing and not extra, f"metrics:{code}", said)
+    target = expect.function(student.run_ablation, "run_ablation")
+    rows = student.fixture(ablated_with_metrics_of_their_own)(target, ablation.seeds)
+    rows = rows if isinstance(rows, dict) else {}
+    for name in ("plain", "measured", "again"):
+        row = rows.get(name)
+        wanted = ["loss", "accuracy"] + ["ece"] * (name == "measured")
+        got = sorted(map(str, row)) if isinstance(row, list) else []
+        said = f"build returned {', '.join(wanted)} for one of three configurations, its row has {', '.join(got) or 'none'}"
+        expect.that(got == sorted(wanted), f"own_metrics:{name}", said)
 
 
 @check("run_ablation", points=2)
 def refuses_a_single_seed(student: Any, draw: Draw) -> None:
-    """With fewer than two seeds there is no spread: a ValueError. Two are enough."""
+    """With fewer than two seeds there is no spread: a ValueError, before anything is built. Two are enough."""
     two = _ablation(draw, seeds=2)
     _has_table(_ablate(student, two), two, "two")
     for count, code in ((1, "one_seed"), (0, "no_seed")):
@@ -883,6 +940,10 @@ def refuses_a_single_seed(student: Any, draw: Draw) -> None:
         few = Ablation(few.names, few.settings, few.metrics, few.values[:, :count], few.seeds[:count])
         later = _ablate_later(student, few)
         expect.raised("ValueError", later.get, (), f"run_ablation with {count or 'no'} seed{'s' * (not count)}", code)
+    target = expect.function(student.run_ablation, "run_ablation")
+    built = student.fixture(builds_before_it_refuses)(target, [draw.integer(20, 60)])
+    said = "one seed is refused, but only after build was called: it may take an hour"
+    expect.that(built == 0, "one_seed:built", said)
 
 
 @check("run_ablation", points=1)

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from reglab.recipe import Measured
-from reglab.training import History, mean_and_spread
+from reglab.training import History, differs, mean_and_spread
 
 # Okabe and Ito's palette; line styles and markers repeat the distinction for prints in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -391,19 +391,19 @@ def compare_measured(runs: Mapping[str, Sequence[Measured]]) -> Figure:
 
 
 def heat_map(
-    cells: Sequence[Sequence[tuple[float, float] | None]],
+    cells: Sequence[Sequence[Sequence[float] | None]],
     rows: Sequence[str],
     columns: Sequence[str],
     label: str,
     title: str = "",
     axis: Axes | None = None,
 ) -> Figure:
-    """A table of differences in colour: each cell says its mean and standard error, bold where the mean is beyond two of them.
+    """A table of differences in colour: each cell says its mean and standard error, bold where it `differs` from 0.
 
     Blue is below 0, red above, white is 0; the scale is the same on both sides.
 
     Args:
-        cells: a row a line; (mean, standard error), or None for an empty cell.
+        cells: a row a line; paired differences, one a seed, or None for an empty cell.
         rows: names of the lines, from the top.
         columns: names of the columns.
         label: what the colours measure, with its unit.
@@ -414,19 +414,24 @@ def heat_map(
         figure, [[axis]] = grid(1, 1, 1.15 * len(columns) + 2.0, 0.72 * len(rows) + 1.2)
     else:
         figure = axis.get_figure(root=True)  # type: ignore[assignment]
-    top = max((abs(cell[0]) for line in cells for cell in line if cell), default=1.0) or 1.0
-    values = [[cell[0] if cell else float("nan") for cell in line] for line in cells]
+    told = [[mean_and_spread(cell) if cell else None for cell in line] for line in cells]
+    top = max((abs(each[0]) for line in told for each in line if each), default=1.0) or 1.0
+    values = [[each[0] if each else float("nan") for each in line] for line in told]
     drawn = axis.imshow(values, cmap="RdBu_r", vmin=-top, vmax=top, aspect="auto")
     for i, line in enumerate(cells):
         for j, cell in enumerate(line):
             if cell:
-                mean, error = cell
+                mean, spread = mean_and_spread(cell)
+                error = spread / len(cell) ** 0.5
                 axis.text(
                     j, i, f"{mean:+.3f}\n± {error:.3f}", ha="center", va="center", fontsize=8,
-                    weight="bold" if abs(mean) > 2 * error else "normal",
+                    weight="bold" if differs(cell) else "normal",
                     color="white" if abs(mean) > 0.62 * top else "black",
                 )  # fmt: skip
-    axis.set_xticks(range(len(columns)), [name.replace(" ", "\n") for name in columns], fontsize=8.5)
+    # As many lines for each, or those of one line stand higher.
+    lines = max(name.count(" ") for name in columns)
+    below = [name.replace(" ", "\n") + "\n" * (lines - name.count(" ")) for name in columns]
+    axis.set_xticks(range(len(columns)), below, fontsize=8.5)
     axis.set_yticks(range(len(rows)), [name.replace(" ", "\n") for name in rows], fontsize=8.5)
     axis.grid(visible=False)
     axis.set_title(title)

@@ -406,9 +406,9 @@ def combination_explorer(
         shown = [baseline, *singles, *([combination] if combination in known and names else [])]
         panels = {metric: {name: mean_and_spread(values[name]) for name in shown} for metric, values in metrics.items()}
         figure = plots.against_baseline(panels, baseline, combination)
-        figure.set_size_inches(figure.get_figwidth(), 0.32 * 7 + 0.9)
+        figure.set_size_inches(figure.get_figwidth(), 0.32 * len(shown) + 1.2)
         for axis in figure.axes:
-            axis.set_ylim(-6.5, 0.5)
+            axis.set_ylim(0.5 - len(shown), 0.5)
         if combination not in known:
             said = f"{combination} was not trained: choose none, one, two, four or all five"
         elif not names:

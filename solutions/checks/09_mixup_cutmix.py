@@ -47,6 +47,8 @@ def covers_as_much_as_the_reference(student: Any, draw: Draw, reference: Any) ->
                 good = isinstance(value, (tuple, list)) and len(value) == 4
                 expect.that(good, "box", "a box is four integers")
                 top, bottom, left, right = (expect.scalar(v, "an edge") for v in value)
+                inside = 0 <= top <= bottom <= height and 0 <= left <= right <= width
+                expect.that(inside, "area", "the edges are out of order, or out of the image")
                 areas.append((bottom - top) * (right - left) / (height * width))
             shares.append(sum(areas) / len(areas))
         # Areas are in [0, 0.7], with a standard deviation of 0.12 or less: that of the difference of two means of 256 is

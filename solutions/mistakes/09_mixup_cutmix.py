@@ -88,6 +88,15 @@ def lambda_reversed(x: Tensor, target: Tensor, alpha: float) -> Any:
 
 
 @mistake("mixup")
+def lambda_reversed_at_0_too(x: Tensor, target: Tensor, alpha: float) -> Any:
+    """The partner has the share λ and the image itself the rest, while the loss will weigh the image's own label by λ. With α = 0, so
+    with λ = 1, nothing is left of the image. Follow one image with λ = 0.9: which picture would you see, and which label counts?
+    """
+    lam, order = _lam(alpha), torch.randperm(len(x))
+    return (1 - lam) * x + lam * x[order], target, target[order], lam
+
+
+@mistake("mixup")
 def scaled_in_place_and_read_again(x: Tensor, target: Tensor, alpha: float) -> Any:
     """The images are multiplied by λ in place, and the partners are then taken from what is already dark: they have the share
     λ(1 - λ), and the images of the caller are spoilt, too. What is in `x` at the moment you index it?
@@ -181,9 +190,20 @@ def lambda_always_one_half(x: Tensor, target: Tensor, alpha: float) -> Any:
 
 
 @mistake("mixup")
+def seeded_in_every_call(x: Tensor, target: Tensor, alpha: float) -> Any:
+    """The same λ and the same partners come at every call. Is a generator seeded inside of the function, so that it starts anew each
+    time? Where does a seed belong?
+    """
+    np.random.seed(0)
+    torch.manual_seed(0)
+    lam, order = _lam(alpha), torch.randperm(len(x))
+    return lam * x + (1 - lam) * x[order], target, target[order], lam
+
+
+@mistake("mixup")
 def partner_is_the_neighbour(x: Tensor, target: Tensor, alpha: float) -> Any:
-    """The partner is always the next example of the batch. With a loader that does not shuffle, the same pairs would meet in every
-    epoch. Where is chance in your order?
+    """An example has always the same partner, such as the next of the batch, or the last for the first. With a loader that does not
+    shuffle, the same pairs would meet in every epoch. Where is chance in your order?
     """
     lam = _lam(alpha)
     return lam * x + (1 - lam) * x.roll(1, 0), target, target.roll(1, 0), lam
@@ -545,6 +565,13 @@ def columns_first(height: int, width: int, lam: float) -> Any:
 
 
 @mistake("random_box")
+def corner_by_corner(height: int, width: int, lam: float) -> Any:
+    """The four numbers are the upper left corner and then the lower right one. In which order are they promised?"""
+    top, bottom, left, right = _any_box(height, width, lam)
+    return top, left, bottom, right
+
+
+@mistake("random_box")
 def height_for_a_length(height: int, width: int, lam: float) -> Any:
     """The second and fourth numbers are the height and the width of the box, not where it ends. What would a slice do with them?"""
     top, bottom, left, right = _any_box(height, width, lam)
@@ -656,6 +683,53 @@ def lambda_as_drawn(x: Tensor, target: Tensor, alpha: float) -> Any:
     """
     lam, order = _lam(alpha), torch.randperm(len(x))
     return _pasted(x, order, _any_box(*x.shape[2:], lam)), target, target[order], lam
+
+
+@mistake("cutmix")
+def share_of_equal_pixels(x: Tensor, target: Tensor, alpha: float) -> Any:
+    """λ is the share of pixels in the whole batch that are what they were. An image that is its own partner keeps all of them, and so
+    makes λ too large for the others. What do you know of the box itself?
+    """
+    box, order = _any_box(*x.shape[2:], _lam(alpha)), torch.randperm(len(x))
+    out = _pasted(x, order, box)
+    return out, target, target[order], float((out == x).double().mean())
+
+
+@mistake("cutmix")
+def sides_of_the_image_exchanged(x: Tensor, target: Tensor, alpha: float) -> Any:
+    """Height and width have changed places: the box is one of an image that is as wide as this one is high, so the slice cuts it once
+    more and some columns are never covered. On square images nobody notices. In which order does `x.shape` hold the two?
+    """
+    width, height = x.shape[-2:]
+    order, (top, bottom, left, right) = (
+        torch.randperm(len(x)),
+        _any_box(height, width, _lam(alpha)),
+    )
+    kept = 1 - (bottom - top) * (right - left) / (height * width)
+    return _pasted(x, order, (top, bottom, left, right)), target, target[order], kept
+
+
+@mistake("cutmix")
+def box_for_the_other_share(x: Tensor, target: Tensor, alpha: float) -> Any:
+    """With α = 0, where nothing is to be pasted, the box is as large as it gets: it was made for λ = 0. Which share does `random_box`
+    expect, the one that is left or the one that is pasted?
+    """
+    box, order = _any_box(*x.shape[2:], 1 - _lam(alpha)), torch.randperm(len(x))
+    return _pasted(x, order, box), target, target[order], _kept(x, box)
+
+
+@mistake("cutmix")
+def pasted_into_the_input_one_by_one(x: Tensor, target: Tensor, alpha: float) -> Any:
+    """The boxes are pasted into the images that were given, one after the other: whoever called the function has lost them, and a partner
+    that had its turn gives away what had been pasted into it. From which tensor do you read, and into which do you write?
+    """
+    (top, bottom, left, right_end), order = (
+        _any_box(*x.shape[2:], _lam(alpha)),
+        torch.randperm(len(x)),
+    )
+    for i, j in enumerate(order.tolist()):
+        x[i, :, top:bottom, left:right_end] = x[j, :, top:bottom, left:right_end]
+    return x, target, target[order], _kept(x, (top, bottom, left, right_end))
 
 
 @mistake("cutmix")
@@ -779,7 +853,7 @@ def box_for_the_larger_share(x: Tensor, target: Tensor, alpha: float) -> Any:
 
 @mistake("cutmix")
 def pasted_from_the_neighbour(x: Tensor, target: Tensor, alpha: float) -> Any:
-    """The partner is always the next example of the batch. Where is chance in your order?"""
+    """An image has always the same partner, such as the next of the batch. Where is chance in your order?"""
     box = _any_box(*x.shape[2:], _lam(alpha))
     return _pasted(x, torch.arange(len(x)).roll(1), box), target, target.roll(1), _kept(x, box)
 
@@ -1085,6 +1159,14 @@ def loss_by_soft_targets(
 ) -> Tensor:
     a, b = (F.one_hot(t, logits.shape[1]).to(logits.dtype) for t in (target_a, target_b))
     return F.cross_entropy(logits, (lam * a + (1 - lam) * b).to(logits.dtype))
+
+
+@right("mixed_cross_entropy")
+def loss_by_soft_targets_as_they_are(
+    logits: Tensor, target_a: Tensor, target_b: Tensor, lam: Any
+) -> Tensor:
+    a, b = (F.one_hot(t, logits.shape[1]) for t in (target_a, target_b))
+    return F.cross_entropy(logits, lam * a + (1 - lam) * b)
 
 
 @right("mixed_cross_entropy")

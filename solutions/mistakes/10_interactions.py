@@ -221,6 +221,19 @@ def only_the_librarys_dropout_trains(model: nn.Module, loader: Loader) -> dict[s
 
 
 @mistake("variance_shift")
+def only_plain_dropout_trains(model: nn.Module, loader: Loader) -> dict[str, Tensor]:
+    """Only layers of the class `nn.Dropout` are put in training mode: not `nn.Dropout2d`, which is no subclass of it, not layers that
+    somebody wrote, and not batch norm. What does `model.train()` do?
+    """
+
+    def train(m: nn.Module) -> None:
+        for each in m.modules():
+            each.training = isinstance(each, nn.Dropout)
+
+    return _shift(model, loader, train=train)
+
+
+@mistake("variance_shift")
 def own_layers_do_not_train(model: nn.Module, loader: Loader) -> dict[str, Tensor]:
     """Batch norm and the library's dropout train in your training pass, but not layers that somebody wrote, such as your own
     `SpatialDropout2d`. A list of classes is never complete: put everything in training mode.
@@ -399,6 +412,30 @@ def positions_averaged_first(model: nn.Module, loader: Loader) -> dict[str, Tens
         lambda parts: torch.cat(
             [p.flatten(2).mean(2) if p.dim() > 2 else p for p in parts]
         ).var(0),
+    )
+
+
+@mistake("variance_shift")
+def channels_not_in_front(model: nn.Module, loader: Loader) -> dict[str, Tensor]:
+    """`reshape(C, -1)` of a tensor (N, C, …) does not exchange dimensions: it cuts the values as they lie in memory, so a row holds pieces
+    of several channels. The channels have to become the first dimension before the rest is flattened: which function does that?
+    """
+    return _shift(
+        model,
+        loader,
+        lambda parts: torch.cat([p.reshape(p.shape[1], -1) for p in parts], 1).var(1),
+    )
+
+
+@mistake("variance_shift")
+def channels_not_in_front_at_the_end(model: nn.Module, loader: Loader) -> dict[str, Tensor]:
+    """`reshape(C, -1)` of a tensor (N, C, …) does not exchange dimensions, also of all batches together: it cuts the values as they lie in
+    memory, so a row holds pieces of several channels. The channels have to become the first dimension before the rest is flattened.
+    """
+    return _shift(
+        model,
+        loader,
+        lambda parts: (x := torch.cat(list(parts))).reshape(x.shape[1], -1).var(1),
     )
 
 
@@ -855,6 +892,21 @@ def own_dropout_left_on(model: nn.Module, loader: Loader) -> None:
 
 
 @mistake("recalibrate_batchnorm")
+def other_dropout_left_on(model: nn.Module, loader: Loader) -> None:
+    """Only layers of the class `nn.Dropout` are switched off: not `nn.Dropout2d`, which is no subclass of it, and not layers that somebody
+    wrote. Think the other way round: everything in evaluation mode, and then batch norm alone in training mode.
+    """
+
+    def mode(m: nn.Module) -> None:
+        m.train()
+        for each in m.modules():
+            if isinstance(each, nn.Dropout):
+                each.eval()
+
+    _recalibrate(model, loader, mode)
+
+
+@mistake("recalibrate_batchnorm")
 def old_statistics_counted(model: nn.Module, loader: Loader) -> None:
     """The old statistics are still in the average: with `momentum=None` they count for as many batches as `num_batches_tracked` says.
     What does `reset_running_stats()` do?
@@ -996,6 +1048,36 @@ def old_statistics_before(model: nn.Module, loader: Loader) -> None:
     Once those are replaced, what reaches the later layers is something else. Batch norm has to train in this pass.
     """
     _set(model, loader, _average, mode=lambda m: m.eval())
+
+
+@mistake("recalibrate_batchnorm")
+def old_statistics_before_and_pooled(model: nn.Module, loader: Loader) -> None:
+    """The inputs of each layer are collected with the model in evaluation mode, so layers before it still normalise with the old
+    statistics, and what reaches the later layers is not what they will see. Besides, a plain average over batches was asked for,
+    not one variance over everything. Batch norm has to train in this pass.
+    """
+    _set(
+        model,
+        loader,
+        lambda parts: (torch.cat(list(parts), 1).mean(1), torch.cat(list(parts), 1).var(1)),
+        mode=lambda m: m.eval(),
+    )
+
+
+@mistake("recalibrate_batchnorm")
+def one_layer_at_a_time(model: nn.Module, loader: Loader) -> None:
+    """One layer after the other gets new statistics, in a pass of its own in which the layers before it normalise with their new running
+    ones. That is close, but needs a pass for each layer, and asked for is a single one in which all of them normalise with the
+    statistics of the batch.
+    """
+    for name in _norms(model):
+        with _kept(model):
+            model.eval()
+            found = _inputs(model, loader)
+        mean, variance = _average([p.transpose(0, 1).flatten(1) for p in found[name]])
+        with torch.no_grad():
+            _norms(model)[name].running_mean.copy_(mean)
+            _norms(model)[name].running_var.copy_(variance)
 
 
 @mistake("recalibrate_batchnorm")
@@ -1460,6 +1542,44 @@ def single_seed_accepted(
                 for m in metrics
             }
     return table
+
+
+@mistake("run_ablation")
+def built_before_refusing(
+    build: Build, configurations: Mapping[str, Any], seeds: Sequence[int]
+) -> Table:
+    """A single seed is refused, but only after a network was built with it, which may take an hour. What is known of the seeds before the
+    first call of `build`?
+    """
+    if not seeds:
+        raise ValueError("no seeds")
+    table = {}
+    for name, configuration in configurations.items():
+        runs = [build(configuration, seed) for seed in seeds]
+        table[name] = {
+            m: (statistics.mean([r[m] for r in runs]), statistics.stdev([r[m] for r in runs]))
+            for m in runs[0]
+        }
+    return table
+
+
+@mistake("run_ablation")
+def metrics_of_the_first_configuration(
+    build: Build, configurations: Mapping[str, Any], seeds: Sequence[int]
+) -> Table:
+    """The metrics are taken from the first configuration's runs for all: what `build` measures of another one besides is lost. Whose
+    runs say which metrics a row has?
+    """
+    _enough(seeds)
+    runs = {n: [build(c, seed) for seed in seeds] for n, c in configurations.items()}
+    metrics = list(next(iter(runs.values()))[0])
+    return {
+        n: {
+            m: (statistics.mean([r[m] for r in each]), statistics.stdev([r[m] for r in each]))
+            for m in metrics
+        }
+        for n, each in runs.items()
+    }
 
 
 @mistake("run_ablation")

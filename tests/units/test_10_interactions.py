@@ -14,7 +14,8 @@ import torch
 from matplotlib.figure import Figure
 from reglab import interactions, plots, widgets
 from reglab.data import load
-from reglab.training import History
+from reglab.training import History, differs
+from scipy.stats import ttest_1samp
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
@@ -299,6 +300,20 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
     "names": (_ablation(old="build(configuration, seed)", new="build(name, seed)"), "names_for_configurations"),
     "reversed": (_ablation(old="configurations.items()", new="reversed(list(configurations.items()))"), ""),
     "keyed by numbers": (_ablation(old="table[name]", new="table[len(table)]"), ""),
+    "seeds counted after all is built": (
+        (
+            "run_ablation",
+        "def run_ablation(build, configurations, seeds):\n"
+        "    runs = {(n, s): build(c, s) for s in sorted(seeds) for n, c in configurations.items()}\n"
+        "    out = {n: {} for n in configurations}\n"
+        "    if len(seeds) <= 1:\n        raise ValueError()\n"
+        "    for n in out:\n        for m in runs[n, seeds[0]]:\n"
+        "            v = [runs[n, s][m] for s in seeds]\n"
+        "            out[n][m] = (sum(v) / len(v), statistics.stdev(v))\n"
+        "    return out\n",
+        ),
+        "built_before_refusing",
+    ),
 }  # fmt: skip
 
 
@@ -332,9 +347,9 @@ RIGHT = {
     "seeds outside": (
         "run_ablation",
         "def run_ablation(build, configurations, seeds):\n"
+        "    if len(seeds) <= 1:\n        raise ValueError()\n"
         "    runs = {(n, s): build(c, s) for s in sorted(seeds) for n, c in configurations.items()}\n"
         "    out = {n: {} for n in configurations}\n"
-        "    if len(seeds) <= 1:\n        raise ValueError()\n"
         "    for n in out:\n        for m in runs[n, seeds[0]]:\n"
         "            v = [runs[n, s][m] for s in seeds]\n"
         "            out[n][m] = (sum(v) / len(v), statistics.stdev(v))\n"
@@ -424,12 +439,22 @@ def test_the_script_fills_a_table(
 
 
 def test_the_heat_map_writes_cells_and_leaves_empty_ones() -> None:
-    figure = plots.heat_map([[(0.1, 0.01), None], [(-0.2, 0.3), (0.0, 0.1)]], ["a", "b"], ["c", "d"], "loss (nats)")
+    figure = plots.heat_map(
+        [[(0.10, 0.11, 0.09), None], [(-0.5, 0.4, -0.5), (0.1, -0.1, 0.0)]], ["a", "b"], ["c", "d e"], "loss (nats)"
+    )
     assert isinstance(figure, Figure)
     texts = [t.get_text() for t in figure.axes[0].texts]
-    assert texts == ["+0.100\n± 0.010", "-0.200\n± 0.300", "+0.000\n± 0.100"]
+    assert texts == ["+0.100\n± 0.006", "-0.200\n± 0.300", "+0.000\n± 0.058"]
     assert [t.get_weight() for t in figure.axes[0].texts] == ["bold", "normal", "normal"]
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["c\n", "d\ne"]
     assert plots.png(figure).startswith(b"\x89PNG")
+
+
+def test_a_difference_is_told_from_chance_as_a_t_test_tells_it() -> None:
+    coins = torch.Generator().manual_seed(0)
+    for count in (2, 3, 5, 8):
+        rows = (torch.randn(400, count, generator=coins, dtype=torch.float64) + 0.5).tolist()
+        assert [differs(row) for row in rows] == [bool(ttest_1samp(row, 0).pvalue < 0.05) for row in rows]
 
 
 def test_the_combination_explorer_redraws(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -357,8 +357,9 @@ OUTSIDE: dict[str, tuple[tuple[str, str], str]] = {
         ("sgd_step", _SGD_SOURCE.replace("buffers = {} if", "buffers = [] if").replace("for p in", "for i, p in enumerate(")
          .replace("params:", "params):").replace("buffers[p] = d = momentum * buffers.get(p, 0) + d",
                                                  "if len(buffers) <= i:\n                    buffers.append(d)\n"
-                                                 "                buffers[i] = d = momentum * buffers[i] + d")),
-        "",
+                                                 "                else:\n"
+                                                 "                    buffers[i] = d = momentum * buffers[i] + d")),
+        "sgd_buffers_appended",
     ),
     "momentum squared": (_changed("sgd_step", "momentum * buffers", "momentum ** 2 * buffers"), ""),
     "first is skipped": (_changed("sgd_step", "for p in params:", "for p in list(params)[1:]:"), ""),

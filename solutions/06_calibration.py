@@ -33,14 +33,14 @@ from dataclasses import replace
 from functools import partial
 
 from scipy.optimize import minimize_scalar
-from scipy.stats import binned_statistic, ttest_1samp
+from scipy.stats import binned_statistic
 from torch.nn import functional as F
 
 from reglab.data import Data, Split, load
 from reglab.models import SmallCNN
 from reglab.plots import lines, reliability_diagrams, show
 from reglab.predict import predict
-from reglab.training import logits_of, mean_and_spread, train
+from reglab.training import differs, logits_of, mean_and_spread, train
 from reglab.widgets import temperature_explorer
 
 # %% [markdown]
@@ -470,11 +470,6 @@ def floor(probs: Tensor, draws: int = 100) -> float:
     return (
         sum(float(expected_calibration_error(probs, drawn[:, d])) for d in range(draws)) / draws
     )
-
-
-def differs(differences: list[float]) -> bool:
-    """Whether differences, one a seed, have a mean other than 0: two-sided t test at 5 %."""
-    return bool(ttest_1samp(differences, 0.0).pvalue < 0.05)
 
 
 def measured(z: Tensor) -> dict[str, float]:

@@ -197,4 +197,4 @@ def differs(differences: Sequence[float]) -> bool:
     """
     mean, spread = mean_and_spread(differences)
     count = len(differences)
-    return abs(mean) > float(t.ppf(0.975, count - 1)) * spread / count**0.5
+    return bool(abs(mean) > t.ppf(0.975, count - 1) * spread / count**0.5)

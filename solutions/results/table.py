@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from reglab.sweep import Run, by_configuration, paired_differences, read
-from reglab.training import mean_and_spread
+from reglab.training import differs, mean_and_spread
 
 from autograder.files import replace_between
 from solutions.results.configurations import BASELINE, COMBINATIONS, STUDIES, TECHNIQUES
@@ -94,7 +94,7 @@ def render(study: str, runs: Sequence[Run], times: Mapping[str, Sequence[float]]
     seeds = {len(values) for values in by_configuration(runs, "nll").values()}
     lines = [
         f"**{STUDIES[study].title}**, {STUDIES[study].settings['epochs']} epochs, mean ± standard deviation over {_range(seeds)} seeds; in brackets the "
-        "mean of the paired differences from the baseline, bold where it is more than twice its standard error",
+        "mean of the paired differences from the baseline, bold where a t test finds it beyond what chance does in 19 of 20 cases",
         "",
         "| | " + " | ".join(METRICS.values()) + " | time of a step |",
         "|---" * (len(METRICS) + 2) + "|",
@@ -122,10 +122,8 @@ def _cell(values: Sequence[float] | None, differences: Sequence[float] | None) -
     mean, spread = mean_and_spread(values)
     text = f"{mean:.3f} ± {spread:.3f}"
     if differences and len(differences) > 1:
-        change, deviation = mean_and_spread(differences)
-        sure = abs(change) > 2 * deviation / len(differences) ** 0.5
-        shown = f"{change:+.3f}".replace("-", "−")
-        text += f" (**{shown}**)" if sure else f" ({shown})"
+        shown = f"{mean_and_spread(differences)[0]:+.3f}".replace("-", "−")
+        text += f" (**{shown}**)" if differs(differences) else f" ({shown})"
     return text
 
 

@@ -70,13 +70,15 @@ def measure(data: Data, alpha: float, seed: int) -> dict[str, float]:
     history = train(
         model, data, EPOCHS, seed=seed, loss=partial(F.cross_entropy, label_smoothing=alpha)
     )
+    best = history.validation_loss.index(min(history.validation_loss))
     found = {
         "accuracy": history.last("validation_accuracy", LAST),
         "loss": history.last("validation_loss", LAST),
         "gap": history.last("gap", LAST),
         "train accuracy": history.last("train_accuracy", LAST),
-        "loss, best epoch": min(history.validation_loss),
-        "best epoch by loss": 1.0 + history.validation_loss.index(min(history.validation_loss)),
+        "loss, best epoch": history.validation_loss[best],
+        "accuracy, best epoch by loss": history.validation_accuracy[best],
+        "best epoch by loss": 1.0 + best,
     }
     for name, split in (("train", data.train.first(1000)), ("validation", data.validation)):
         logits, labels = logits_of(model, split.images), split.labels
@@ -85,6 +87,7 @@ def measure(data: Data, alpha: float, seed: int) -> dict[str, float]:
             f"{name} margin, median": float(margin.median()),
             f"{name} margin, 95 %": float(margin.quantile(0.95)),
             f"{name} confidence": float(confidence.mean()),
+            f"{name} confidence when right": float(confidence[margin > 0].mean()),
             f"{name} confidence when wrong": float(confidence[margin <= 0].mean()),
             f"{name} confidence - accuracy": float(confidence.mean())
             - float((margin > 0).float().mean()),

@@ -80,6 +80,21 @@ def by_sampling(model: SmallCNN, data: Data, samples: int) -> tuple[float, float
     return score(last(activations), data)
 
 
+@torch.no_grad()
+def by_probabilities(model: SmallCNN, data: Data, samples: int) -> tuple[float, float]:
+    """Loss and accuracy of the average over samples of the networks' probabilities."""
+    hidden, *_, last = model.classifier
+    x, p = features(model, data.validation.images), RATE
+    mean = functional.linear(x, hidden.weight, hidden.bias)
+    squares = functional.linear(x**2, hidden.weight**2, hidden.bias**2)
+    deviation = (squares * p / (1 - p)).sqrt()
+    each = [
+        last((mean + deviation * torch.randn_like(mean)).relu()).softmax(1)
+        for _ in range(samples)
+    ]
+    return score(torch.stack(each).mean(0).log(), data)
+
+
 def score(logits: Tensor, data: Data) -> tuple[float, float]:
     """Mean cross-entropy and accuracy."""
     labels = data.validation.labels
@@ -137,6 +152,7 @@ def main() -> None:
     ways: dict[str, list[tuple[float, float]]] = {
         f"{n} samples": [by_sampling(model, data, n) for model in models] for n in SAMPLES
     }
+    ways["64 samples, probabilities"] = [by_probabilities(model, data, 64) for model in models]
     for name, scores in ways.items():
         cells = [shown([s[k] for s in scores], digits=4) for k in (0, 1)]
         for k in (0, 1):

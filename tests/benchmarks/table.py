@@ -106,8 +106,8 @@ def _alone(results: Results) -> Iterator[str]:
         n, o, i = row["sizes"]
         times = f"{row['ratio']:.2f} × ({1000 * row['layer']:.1f} and {1000 * row['drawn']:.1f} ms)"
         yield (
-            f"| `DropConnectLinear`, {n} examples of {i} inputs and {o} outputs, over drawing the masks and one batched "
-            f"product, the slowest of {len(part['sizes'])} sizes | {times} | 1.3 × or less |"
+            f"| `DropConnectLinear` forward, {n} examples of {i} inputs and {o} outputs, over drawing the masks and one "
+            f"batched product, the slowest of {len(part['sizes'])} sizes | {times} | 1.3 × or less |"
         )
         copies = max(each["float_copies"] for each in part["sizes"])
         yield f"| the same: floating-point tensors of a weight for each example, at most at a time | {copies} | 1 |"

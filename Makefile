@@ -30,17 +30,16 @@ test: $(VENV)/.ready-dev lint nbval pytest  ## every test: linters, types, noteb
 build: $(VENV)/.ready  ## make the notebooks from solutions/*.py
 	$(BIN)/autograder build
 
-lint: $(VENV)/.ready-dev  ## ruff, mypy, notebooks in step with their sources
+lint: $(VENV)/.ready-dev  ## ruff, mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/autograder build --check
 
 nbval: $(VENV)/.ready-dev  ## run every notebook: solutions compared, unsolved ones run through
 	$(SHARED) --dist loadfile --nbval --nbval-current-env solutions
 	$(SHARED) --dist loadfile --nbval-lax --nbval-current-env notebooks
 
-pytest: $(VENV)/.ready-dev  ## the tests of the engine and the course
+pytest: $(VENV)/.ready-dev  ## the tests of the engine and the course, `autograder build --check` among them
 	$(SHARED) --dist loadgroup tests
 
 bench: $(VENV)/.ready-dev $(PEERS)/nbgrader/.ready $(PEERS)/otter/.ready  ## measure speed and memory beside nbgrader and Otter (SIZE=10000)

@@ -145,7 +145,26 @@ def _rehearse() -> None:
         layer = probe(op="call", target=probe(op="get", name="Layer"), args=[], kwargs={})["output"]
         probe(op="call", target=layer, args=[torch.ones(2, 3)], kwargs={})
         probe(op="forget", keep=[])
+        server.answer({"op": "run", "name": "rehearsal", "source": "raise ValueError"})
+    _rehearse_operations()
     linecache.clearcache()
+
+
+@torch.no_grad()
+def _rehearse_operations() -> None:
+    """Call what checks of networks call most: the first convolution of a process costs a millisecond more than the next."""
+    functional = torch.nn.functional
+    maps, rows, labels = torch.ones(8, 12, 5, 7), torch.ones(4, 12), torch.zeros(4, dtype=torch.int64)
+    for _ in range(3):
+        torch.nn.Sequential(torch.nn.Conv2d(12, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU())(maps)
+        logits = torch.nn.Linear(12, 5)(rows)
+        functional.cross_entropy(logits, labels)
+        logits.softmax(dim=1).argmax(dim=1)
+        torch.einsum("ij,kj->ik", rows, rows)
+        (maps * (torch.rand_like(maps) < 0.5) / 0.5).mean(dim=(0, 2, 3))
+        torch.bernoulli(maps / 2)
+        maps.half() * 2
+        maps.double().sum()
 
 
 def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: bytes) -> None:

@@ -156,7 +156,7 @@ def assert_harmless(report: Report) -> None:
 
 
 SLOW = "no answer within"
-"""May be said of any attack in place of its own sentence: on a busy machine it can run out of time, which no misspelt one does."""
+"""May be said of any attack in place of its own sentence: on a busy machine it can run out of time; a misspelt one does not."""
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,13 @@ def test_written_answers_are_kept_for_a_person(graded: Grade) -> None:
     assert (written.answered, written.answer) == (True, "Because.")
 
 
+def kill(sandbox: Sandbox) -> None:
+    """Kill a sandbox from outside, and wait until all that ran in it is gone."""
+    inside = psutil.Process(sandbox._process.pid).children(recursive=True)
+    sandbox._process.kill()
+    psutil.wait_procs(inside)
+
+
 @pytest.mark.parametrize("kills", [1, 2, 3])
 def test_a_sandbox_killed_from_outside_costs_nothing_in_silence(
     graded: Grade, mini_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kills: int
@@ -262,9 +269,7 @@ def test_a_sandbox_killed_from_outside_costs_nothing_in_silence(
         nonlocal left
         if left:
             left -= 1
-            inside = psutil.Process(mini_sandbox._process.pid).children(recursive=True)
-            mini_sandbox._process.kill()
-            psutil.wait_procs(inside)
+            kill(mini_sandbox)
         return run_check(*arguments)
 
     monkeypatch.setattr("autograder.judge.run_check", run_after_a_kill)
@@ -284,9 +289,7 @@ def test_nor_while_cells_run_or_a_right_version_comes_to_stand_in(
         nonlocal kills
         if kills:
             kills -= 1
-            family = psutil.Process(mini_sandbox._process.pid).children(recursive=True)
-            mini_sandbox._process.kill()
-            psutil.wait_procs(family)
+            kill(mini_sandbox)
         return original(*arguments)
 
     monkeypatch.setattr(judge.Student, where, killed)

@@ -64,14 +64,20 @@ def features(model: SmallCNN, images: Tensor) -> Tensor:
     return outputs["pool"].flatten(1)
 
 
+def moments(model: SmallCNN, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the hidden layer's pre-activations over masks."""
+    hidden, x = model.classifier[0], features(model, images)
+    squares = functional.linear(x**2, hidden.weight**2, hidden.bias**2)
+    return functional.linear(x, hidden.weight, hidden.bias), (
+        squares * RATE / (1 - RATE)
+    ).sqrt()
+
+
 @torch.no_grad()
 def by_sampling(model: SmallCNN, data: Data, samples: int) -> tuple[float, float]:
     """Loss and accuracy on validation images with the hidden activations sampled from their moments (0: the mean network)."""
-    hidden, *_, last = model.classifier
-    x, p = features(model, data.validation.images), RATE
-    mean = functional.linear(x, hidden.weight, hidden.bias)
-    squares = functional.linear(x**2, hidden.weight**2, hidden.bias**2)
-    deviation = (squares * p / (1 - p)).sqrt()
+    last = model.classifier[-1]
+    mean, deviation = moments(model, data.validation.images)
     if samples:
         total = sum((mean + deviation * torch.randn_like(mean)).relu() for _ in range(samples))
         activations = total / samples
@@ -83,11 +89,8 @@ def by_sampling(model: SmallCNN, data: Data, samples: int) -> tuple[float, float
 @torch.no_grad()
 def by_probabilities(model: SmallCNN, data: Data, samples: int) -> tuple[float, float]:
     """Loss and accuracy of the average over samples of the networks' probabilities."""
-    hidden, *_, last = model.classifier
-    x, p = features(model, data.validation.images), RATE
-    mean = functional.linear(x, hidden.weight, hidden.bias)
-    squares = functional.linear(x**2, hidden.weight**2, hidden.bias**2)
-    deviation = (squares * p / (1 - p)).sqrt()
+    last = model.classifier[-1]
+    mean, deviation = moments(model, data.validation.images)
     each = [
         last((mean + deviation * torch.randn_like(mean)).relu()).softmax(1)
         for _ in range(samples)

@@ -25,33 +25,17 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
 }
 """Common choices, fixed before the first run and not tuned: what each technique does out of the box."""
 
+_COMBINED = (
+    ("weight decay", "dropout"),
+    ("weight decay", "mixup", "DropBlock"),
+    ("augmentation", "weight decay"),
+    ("augmentation", "weight decay", "label smoothing"),
+    ("augmentation", "weight decay", "stochastic depth"),
+    ("augmentation", "weight decay", "CutMix"),
+)
 COMBINATIONS: dict[str, dict[str, Any]] = {
-    "weight decay + dropout": {"weight_decay": 0.05, "slot": "Dropout", "p": 0.1},
-    "weight decay + mixup + DropBlock": {
-        "weight_decay": 0.05,
-        "mix": "mixup",
-        "mix_alpha": 0.2,
-        "slot": "DropBlock2d",
-        "p": 0.1,
-        "block_size": 3,
-    },
-    "augmentation + weight decay": {"shift": 2, "weight_decay": 0.05},
-    "augmentation + weight decay + label smoothing": {
-        "shift": 2,
-        "weight_decay": 0.05,
-        "smoothing": 0.1,
-    },
-    "augmentation + weight decay + stochastic depth": {
-        "shift": 2,
-        "weight_decay": 0.05,
-        "drop_path": 0.2,
-    },
-    "augmentation + weight decay + CutMix": {
-        "shift": 2,
-        "weight_decay": 0.05,
-        "mix": "cutmix",
-        "mix_alpha": 1.0,
-    },
+    " + ".join(names): {key: value for name in names for key, value in TECHNIQUES[name].items()}
+    for names in _COMBINED
 }
 """The best of them is chosen by its validation loss; test images have no say."""
 

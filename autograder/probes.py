@@ -112,9 +112,7 @@ class ProbeServer:
         return self._export(namespace[name])
 
     def _do_seed(self, seed: int) -> None:
-        random.seed(seed)
-        numpy.random.seed(seed % 2**32)
-        seed_torch(seed)
+        seed_everything(seed)
 
     def _do_replace(self, name: str, module: bool = False) -> None:
         """Make `name` a function, or a class of layers, that asks the judge: no reference ever lies in this process."""
@@ -203,7 +201,7 @@ class ProbeServer:
         """Call an object several times, each time with arguments of its own."""
         calls = [self._do_call(target, _copied(args), _copied(kwargs)) for _ in range(times)]
         return {
-            "outputs": [call["output"] for call in calls],
+            "outputs": _stacked([call["output"] for call in calls]),
             "library": sorted(set().union(*(call["library"] for call in calls))),
         }
 
@@ -232,6 +230,14 @@ class ProbeServer:
         identity = next(self._identities)
         self._objects[identity] = value
         return Reference(identity, type(value).__name__[:100])
+
+
+def _stacked(outputs: list[Any]) -> Any:
+    """Return tensors that are alike as one, which travels faster than hundreds; anything else as it is."""
+    kinds = {(type(o), o.shape, o.dtype, o.layout) for o in outputs if type(o) is torch.Tensor}
+    if len(kinds) != 1 or not all(type(o) is torch.Tensor for o in outputs) or outputs[0].layout is not torch.strided:
+        return outputs
+    return torch.stack([o.detach() for o in outputs])
 
 
 def _outgoing(value: Any, keep: Callable[[object], Reference] | None = None, depth: int = 0) -> Any:
@@ -317,11 +323,15 @@ class _Watcher(TorchFunctionMode):
         self.seen: set[str] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        # Thousands of calls a submission come through here.
         name = getattr(func, "__name__", "")
         if name in self._names:
             self.seen.add(name)
-        self.seen.update(f"{argument}=" for argument in self._arguments & kwargs.keys() if _asks(kwargs[argument]))
+        if not kwargs:
+            return func(*args)
+        for argument in self._arguments & kwargs.keys():
+            if _asks(kwargs[argument]):
+                self.seen.add(f"{argument}=")
         return func(*args, **kwargs)
 
 
@@ -355,6 +365,13 @@ def describe_error(error: BaseException) -> dict[str, Any]:
         "line": int(line),
         "source": source[:200],
     }
+
+
+def seed_everything(seed: int) -> None:
+    """Seed random, numpy and torch."""
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    seed_torch(seed)
 
 
 def seed_torch(seed: int) -> None:

@@ -256,6 +256,8 @@ class Student:
         """Call `target` several times with the same arguments, each time their own copy; return what it returns."""
         reply = self._call(target, args, kwargs, op="repeat", times=times)
         outputs = reply.get("outputs")
+        if isinstance(outputs, torch.Tensor) and outputs.dim():
+            outputs = list(outputs.detach().unbind())
         if not isinstance(outputs, list) or len(outputs) != times:
             raise StudentGone("protocol", _MALFORMED)
         return [self._receive(output) for output in outputs]

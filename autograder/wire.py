@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgpack
+import numpy
 import torch
 
 MAX_HEADER = 1 << 20
@@ -126,18 +127,21 @@ def send(parts: list[Buffer], write: Callable[[list[Buffer]], int]) -> None:
 
 
 def _dump_tensor(tensor: torch.Tensor) -> tuple[Buffer, int, list[Any]]:
-    strided = tensor.layout is torch.strided and not tensor.is_meta
-    if not strided or tensor.dtype not in _DTYPE_NAMES or tensor.dim() > MAX_DIMENSIONS:
-        raise Unencodable(f"a tensor of layout {tensor.layout}, dtype {tensor.dtype}, {tensor.dim()} dimensions")
-    size = tensor.numel() * tensor.element_size()
+    dtype, shape = tensor.dtype, list(tensor.shape)
+    if tensor.layout is not torch.strided or tensor.is_meta or dtype not in _DTYPE_NAMES or len(shape) > MAX_DIMENSIONS:
+        raise Unencodable(f"a tensor of layout {tensor.layout}, dtype {dtype}, {len(shape)} dimensions")
+    size = tensor.numel() * dtype.itemsize
     if size > MAX_TENSORS:
-        raise WireError(f"a tensor of shape {tuple(tensor.shape)} is too large to send")
-    plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
-    flat = plain.reshape(-1)
-    if flat.stride() != (1,):  # a single element counts as contiguous whatever its stride
-        flat = flat.clone(memory_format=torch.contiguous_format)
-    raw = flat.view(torch.uint8).numpy().data if size else b""
-    return raw, size, [_DTYPE_NAMES[tensor.dtype], list(tensor.shape), tensor.requires_grad]
+        raise WireError(f"a tensor of shape {tuple(shape)} is too large to send")
+    fields = [_DTYPE_NAMES[dtype], shape, tensor.requires_grad]
+    if not size:
+        return b"", 0, fields
+    if dtype is torch.bfloat16:  # which numpy lacks
+        tensor = tensor.detach().view(torch.int16)
+    array = tensor.numpy(force=True)  # detached, on the CPU, nothing conjugate; the same memory if it was so already
+    if not array.flags.c_contiguous:
+        array = numpy.ascontiguousarray(array)
+    return array.reshape(-1).view(numpy.uint8).data, size, fields
 
 
 class Reader:
@@ -231,7 +235,7 @@ def _decode(header: Buffer, tensors: memoryview) -> Any:
         nonlocal position
         if code == _TENSOR:
             # Each tensor's bytes follow those of the one before, so that none can be claimed twice.
-            tensor, position = _load_tensor(unpack(data), tensors, position)
+            tensor, position = _load_tensor(msgpack.unpackb(data), tensors, position)
             return tensor
         if code == _TUPLE:
             return tuple(unpack(data))
@@ -287,22 +291,31 @@ def _load_tensor(fields: Any, tensors: memoryview, position: int) -> tuple[torch
     """Return the tensor whose bytes begin at `position`, and where they end."""
     name, shape, requires_grad, offset = fields
     dtype = _DTYPES[name]
-    if len(shape) > MAX_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+    if len(shape) > MAX_DIMENSIONS:
         raise WireError(f"a tensor of impossible shape {shape!r:.100}")
+    count = 1
+    for n in shape:
+        if type(n) is not int or n < 0:
+            raise WireError(f"a tensor of impossible shape {shape!r:.100}")
+        count *= n
     if type(offset) is not int or type(requires_grad) is not bool:
         raise WireError("a malformed tensor")
-    size = math.prod(shape) * dtype.itemsize
-    # Empty ones too: whoever builds a tensor of the remaining sizes would need that much.
-    if math.prod(max(n, 1) for n in shape) > MAX_TENSORS:
+    itemsize = dtype.itemsize
+    size = count * itemsize
+    # Whoever builds a tensor of the remaining sizes of an empty one would need that much.
+    if not count and math.prod(max(n, 1) for n in shape) > MAX_TENSORS:
         raise WireError(f"a tensor of impossible shape {shape!r:.100}")
     if offset != position or offset + size > len(tensors):
         raise WireError("a tensor that lies outside its message")
     # bool memory other than 0 and 1 is undefined behaviour, so it is made from the bytes instead of aliasing them.
     stored = torch.uint8 if dtype is torch.bool else dtype
-    part: Buffer = tensors[offset : offset + size]
-    if tensors.readonly or offset % dtype.itemsize:
-        part = bytearray(part)
-    flat = torch.frombuffer(part, dtype=stored) if size else torch.empty(0, dtype=stored)
+    if not count:
+        flat = torch.empty(0, dtype=stored)
+    elif tensors.readonly or offset % itemsize:
+        flat = torch.frombuffer(bytearray(tensors[offset : offset + size]), dtype=stored)
+    else:
+        flat = torch.frombuffer(tensors, dtype=stored, count=count, offset=offset)
     tensor = (flat != 0 if dtype is torch.bool else flat).reshape(shape)
-    floating = dtype.is_floating_point or dtype.is_complex
-    return (tensor.requires_grad_(requires_grad) if floating else tensor), offset + size
+    if requires_grad and (dtype.is_floating_point or dtype.is_complex):
+        tensor.requires_grad_()
+    return tensor, offset + size

@@ -218,7 +218,7 @@ class Sandbox:
             scratch = "/scratch" if any(p.is_relative_to("/tmp") for p in visible) else "/tmp"
         environment = {
             "PATH": "/usr/bin:/bin", "HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch, "LANG": "C.UTF-8",
-            "MPLBACKEND": "Agg",
+            "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": "",
             "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0",
             "PYTHONPATH": os.pathsep.join(map(str, (_package().parent, *self._readable))), "AUTOGRADER_SANDBOX": "1",
         }  # fmt: skip

@@ -27,13 +27,14 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from autograder import wire
-from autograder.probes import Message, ProbeServer, describe_error, new_namespace, seed_torch
+from autograder.probes import Message, ProbeServer, describe_error, new_namespace, seed_everything
 from autograder.sandbox import seccomp
 from autograder.sandbox.limits import Limits
 
@@ -52,6 +53,8 @@ BROKEN_SERVER, OUT_OF_MEMORY = 70, 71
 _CHANNEL_FD = 3
 _GRACE_S = 0.1
 _COUNT_EVERY_S = 0.05
+_REHEARSALS = 20
+"""Python specialises code that ran eight times."""
 _LAZY = ("numpy.random", "torch.fx.experimental.symbolic_shapes")
 """What numpy and torch import at the first seed and the first gradient, sympy with it: a quarter of a second that no fork
 should spend."""
@@ -122,17 +125,29 @@ def _warm_up(preload: list[str]) -> None:
             importlib.import_module(name)
     # One thread: a fork copies only the calling one, and a pool's locks would stay locked for ever.
     torch.set_num_threads(1)
-    _rehearse()
-    seed_torch(0)
+    for _ in range(_REHEARSALS):
+        for _ in _rehearsal():
+            pass
+    seed_everything(0)
     gc.collect()
     gc.freeze()
 
 
-def _rehearse() -> None:
-    """Answer a few probes, so that what happens once in a process (symbols found, code specialised) has happened.
+def _rehearse_until_asked(fd: int) -> None:
+    """Rehearse once more while nobody asks for anything, and end in the state that this process began with.
 
-    No gradient is among them: torch refuses to compute any in a fork of a process that did.
+    A fork copies a page of memory when it first writes to it: some thousand pages for a submission, which is time better
+    spent before its turn comes.
     """
+    for _ in _rehearsal():
+        if select.select([fd], [], [], 0)[0]:
+            break
+    linecache.clearcache()
+    seed_everything(0)
+
+
+def _rehearsal() -> Iterator[None]:
+    """Answer a few probes and call what checks call most, piece by piece."""
     server = ProbeServer({})
     cell = "import torch\nclass Layer(torch.nn.Module):\n    def forward(self, x): return x * (torch.rand(2, 1) < 0.5)"
 
@@ -140,31 +155,49 @@ def _rehearse() -> None:
         answer = server.answer(wire.decode(wire.encode(message)))
         return wire.decode(wire.encode(answer))["value"]
 
-    for _ in range(20):  # Python specialises code that ran eight times
-        probe(op="several", messages=[{"op": "run", "name": "rehearsal", "source": cell}, {"op": "seed", "seed": 1}])
-        layer = probe(op="call", target=probe(op="get", name="Layer"), args=[], kwargs={})["output"]
-        probe(op="call", target=layer, args=[torch.ones(2, 3)], kwargs={})
-        probe(op="forget", keep=[])
-        server.answer({"op": "run", "name": "rehearsal", "source": "raise ValueError"})
-    _rehearse_operations()
+    probe(op="several", messages=[{"op": "run", "name": "rehearsal", "source": cell}, {"op": "seed", "seed": 1}])
+    layer = probe(op="call", target=probe(op="get", name="Layer"), args=[], kwargs={})["output"]
+    yield
+    probe(op="call", target=layer, args=[torch.ones(2, 3)], kwargs={})
+    probe(op="forget", keep=[])
+    server.answer({"op": "run", "name": "rehearsal", "source": "raise ValueError"})
     linecache.clearcache()
+    yield
+    yield from _operations()
 
 
-@torch.no_grad()
-def _rehearse_operations() -> None:
-    """Call what checks of networks call most: the first convolution of a process costs a millisecond more than the next."""
+def _operations() -> Iterator[None]:
+    """Call operations of networks: the first convolution of a process costs a millisecond more than the next.
+
+    The first gradient of one costs thirty. Where torch has an accelerator, gradients start threads, and it refuses to compute
+    any in a fork of a process that did; there, children find their own.
+    """
     functional = torch.nn.functional
-    maps, rows, labels = torch.ones(8, 12, 5, 7), torch.ones(4, 12), torch.zeros(4, dtype=torch.int64)
-    for _ in range(3):
-        torch.nn.Sequential(torch.nn.Conv2d(12, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU())(maps)
-        logits = torch.nn.Linear(12, 5)(rows)
-        functional.cross_entropy(logits, labels)
-        logits.softmax(dim=1).argmax(dim=1)
-        torch.einsum("ij,kj->ik", rows, rows)
-        (maps * (torch.rand_like(maps) < 0.5) / 0.5).mean(dim=(0, 2, 3))
+    gradients = not torch.accelerator.is_available()
+    maps = torch.ones(8, 12, 5, 7, requires_grad=gradients)
+    rows, labels = torch.ones(4, 12, requires_grad=gradients), torch.zeros(4, dtype=torch.int64)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(12, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3, groups=2),
+        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 5),
+    )  # fmt: skip
+    for mode in (True, False):
+        losses = [
+            functional.cross_entropy(network.train(mode)(maps), torch.zeros(8, dtype=torch.int64)),
+            functional.cross_entropy(torch.nn.Linear(12, 5)(rows), labels),
+            -functional.log_softmax(rows @ rows.mT, dim=1).mean(),
+            torch.einsum("ij,kj->ik", rows, rows).softmax(dim=1).sum(),
+            (maps * (torch.rand_like(maps) < 0.5) / 0.5).mean(dim=(0, 2, 3)).sum(),
+        ]
+        yield
+        if gradients:
+            torch.autograd.grad(torch.stack(losses).sum(), [maps, rows, *network.parameters()])
+        yield
+    with torch.no_grad():
+        rows.argmax(dim=1)
         torch.bernoulli(maps / 2)
         maps.half() * 2
         maps.double().sum()
+        maps.var(dim=(0, 2, 3))
 
 
 def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: bytes) -> None:
@@ -178,6 +211,7 @@ def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: byte
         os.dup2(fd, _CHANNEL_FD)
         os.closerange(_CHANNEL_FD + 1, 1024)  # the control socket among them, whose number is low
         _limit(limits, baseline)
+        _rehearse_until_asked(_CHANNEL_FD)
         if bpf:
             seccomp.install(bpf)
         _serve(Channel(_CHANNEL_FD))

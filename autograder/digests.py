@@ -10,6 +10,7 @@ import functools
 import hashlib
 import platform
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -60,13 +61,13 @@ def checks_of(path: Path | None, names: Collection[str]) -> str:
     """
     if path is None or not path.exists():
         return ""
-    body = [n for n in _parse(path).body if "EXERCISES" not in _defined(n)]
+    body = [n for n in _statements(path.read_text(encoding="utf-8")) if "EXERCISES" not in n.defines]
     mentioned = set(names)
     while True:
-        wanted = [node for node in body if not _defined(node) or _defined(node) & mentioned]
-        more = set().union(*map(_mentioned, wanted)) - mentioned
+        wanted = [n for n in body if not n.defines or n.defines & mentioned]
+        more = set().union(*(n.mentions for n in wanted)) - mentioned
         if not more:
-            return ast.dump(ast.Module(wanted, []))
+            return combine(*(n.text for n in wanted))
         mentioned |= more
 
 
@@ -94,26 +95,35 @@ def transitive(own: dict[str, str], uses: dict[str, Sequence[str]]) -> dict[str,
     return {name: combine(digest, *sorted(set(reached(name, frozenset({name}))))) for name, digest in own.items()}
 
 
-def _defined(node: ast.stmt) -> set[str]:
+@dataclass(frozen=True)
+class _Statement:
+    """A statement of a module: its syntax tree as text, the names that it defines, and those that it mentions."""
+
+    text: str
+    defines: frozenset[str]
+    mentions: frozenset[str]
+
+
+@functools.lru_cache(maxsize=64)  # each exercise of a unit asks for the same modules
+def _statements(source: str) -> tuple[_Statement, ...]:
+    """Return the statements of a module, its docstring left out."""
+    tree = ast.parse(source)
+    body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
+    return tuple(_Statement(ast.dump(node), _defined(node), _names_in(node)) for node in body)
+
+
+def _defined(node: ast.stmt) -> frozenset[str]:
     """Return the names that a statement of a module defines. An import defines none: each counts for all."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
+        return frozenset({node.name})
     if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-    return set()
+        return frozenset().union(*map(_names_in, targets))
+    return frozenset()
 
 
-def _mentioned(node: ast.stmt) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-
-
-def _parse(path: Path) -> ast.Module:
-    """Parse a module and take its docstring away."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    if ast.get_docstring(tree) is not None:
-        del tree.body[0]
-    return tree
+def _names_in(node: ast.AST) -> frozenset[str]:
+    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
 
 
 def version_of(name: str) -> str:

@@ -204,7 +204,8 @@ def test_the_environment_tells_nothing(box: Sandbox, monkeypatch: pytest.MonkeyP
     student.run("look", "import os\nenvironment = dict(os.environ)\nwho = [os.getuid(), os.uname().nodename]")
     assert set(student.environment) <= {
         "PATH", "HOME", "TMPDIR", "MPLCONFIGDIR", "LANG", "MPLBACKEND", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
-        "CUDA_VISIBLE_DEVICES", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONPATH", "AUTOGRADER_SANDBOX", "PWD", "LC_CTYPE",
+        "CUDA_VISIBLE_DEVICES", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONPATH", "AUTOGRADER_SANDBOX", "PWD",
+        "LC_CTYPE",
     }  # fmt: skip
     assert student.who == [65534, "sandbox"]
 

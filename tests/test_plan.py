@@ -33,6 +33,11 @@ def writes(x):
     x.zero_()
     return len(seen)
 
+rows = []
+def grows():
+    rows.append(1)
+    return torch.ones(len(rows))
+
 from builtins import repr
 def three(): return 3
 def hangs(seconds):
@@ -195,3 +200,20 @@ def test_what_a_step_returned_can_be_an_argument(student: Student) -> None:
     assert with_it.get() == "[Scale(), {'also': 3}]"
     with pytest.raises(StudentError, match="by is -1"):
         with_bad.get()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (), (0, 4)], ids=str)
+def test_repeated_calls_return_each_its_own(student: Student, shape: tuple[int, ...]) -> None:
+    """Tensors that are alike travel as one, and come apart again."""
+    outputs = student.repeat(student.Scale(3.0), 4, torch.ones(shape))
+    assert len(outputs) == 4
+    assert all(torch.equal(output, 3 * torch.ones(shape)) and not output.requires_grad for output in outputs)
+
+
+def test_repeated_calls_may_return_things_that_differ(student: Student) -> None:
+    x = torch.ones(3)
+    assert student.repeat(student.writes, 3, x) == [1, 2, 3]
+    assert torch.equal(x, torch.ones(3)), "each call has a copy"
+    student_made = student.repeat(student.grows, 3)
+    assert [tuple(output.shape) for output in student_made] == [(1,), (2,), (3,)]
+    assert student.repeat(student.three, 0) == []

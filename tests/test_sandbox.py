@@ -228,15 +228,17 @@ def test_nothing_passes_from_one_submission_to_the_next(box: Sandbox) -> None:
 
 def test_a_rehearsal_leaves_no_trace(box: Sandbox) -> None:
     look = (
-        "import gc, linecache, sys, numpy, torch\n"
+        "import gc, linecache, random, sys, numpy, torch\n"
         "assert not linecache.cache or list(linecache.cache) == ['<look>'], list(linecache.cache)\n"
         "assert not [c for c in torch.nn.Module.__subclasses__() if c.__name__ == 'Layer']\n"
         "assert not [o for o in gc.get_objects() if type(o).__name__ in ('Layer', 'Tensor')]\n"
         "assert torch.is_grad_enabled() and sys.modules['__main__'].__dict__ is globals()\n"
-        "coins = [float(numpy.random.rand()), float(torch.rand(()))]"
+        "coins = [random.random(), float(numpy.random.rand()), float(torch.rand(()))]"
     )
     coins = []
-    for _ in range(2):
+    for waited in (0.0, 0.5):  # before its turn a child rehearses once more, as far as it gets
+        box.open()
+        time.sleep(waited)
         student = Student(box.open())
         student.run("look", look)
         coins.append(student.coins)

@@ -142,6 +142,7 @@ def _rehearse_until_asked(fd: int) -> None:
     for _ in _rehearsal():
         if select.select([fd], [], [], 0)[0]:
             break
+    gc.collect()
     linecache.clearcache()
     seed_everything(0)
 

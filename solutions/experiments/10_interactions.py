@@ -133,6 +133,11 @@ def main() -> None:
             columns = zip(*shifts[place][way], strict=True)
             print(row(f"{place}, {way}", [shown(column, digits=2) for column in columns]))
 
+    for place in ("before each", "after each"):
+        layers = [list(column) for column in zip(*shifts[place]["as trained"], strict=True)]
+        for n in (1, 2):
+            print(f"{place}, layer {n + 1} − layer {n}:", difference(layers[n], layers[n - 1]))
+
     def of(place: str, way: str, metric: int) -> list[float]:
         return [score[metric] for score in scores[place][way]]
 

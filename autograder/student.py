@@ -99,8 +99,8 @@ class Transport(Protocol):
     def seconds(self) -> float:
         """Return the processor seconds that the learner's process has used so far, measured from outside of it."""
 
-    def grant(self, seconds: float) -> None:
-        """Give a submission more time: the judge was at work of its own."""
+    def grant(self, seconds: float, processor: float = 0.0) -> None:
+        """Give a submission more time, by the clock, and its process more processor time."""
 
 
 @dataclass
@@ -120,7 +120,7 @@ class LocalTransport:
     def seconds(self) -> float:
         return time.process_time()
 
-    def grant(self, seconds: float) -> None:
+    def grant(self, seconds: float, processor: float = 0.0) -> None:
         """There is no limit here."""
 
 
@@ -234,9 +234,14 @@ class Student:
         finally:
             self.grant(time.monotonic() - started)
 
-    def grant(self, seconds: float) -> None:
-        """Give the submission more time than others have: what it is asked to do takes longer."""
-        self._transport.grant(seconds)
+    def grant(self, seconds: float, processor: float = 0.0) -> None:
+        """Give the submission more time than others have: what it is asked to do takes longer.
+
+        Args:
+            seconds: by the clock, for whatever is left of the submission.
+            processor: of processor time, for the process that its code runs in now.
+        """
+        self._transport.grant(seconds, processor)
 
     def observe(self, target: Remote, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any) -> Observation:
         """Call `target` and report its arguments afterwards and, given a cotangent, the gradients."""

@@ -41,7 +41,7 @@ from reglab.data import load
 from reglab.models import ResNet
 from reglab.plots import curves, final_values, grid, show, spread_lines
 from reglab.predict import predict
-from reglab.training import mean_and_spread, one_thread, over_seeds
+from reglab.training import differs, mean_and_spread, one_thread, over_seeds
 from reglab.widgets import depth_explorer
 
 # %% [markdown]
@@ -459,7 +459,7 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
 #
 # ## 7 · Does it save time?
 #
-# The paper's authors report a fifth to a quarter less training time. Do you get that? `DropPath` multiplies by zero what was
+# The paper's authors report about a quarter less training time. Do you get that? `DropPath` multiplies by zero what was
 # computed already, and a product with zero takes as long as any other. To save time the branch must not be computed at all.
 # There are two ways:
 #
@@ -643,18 +643,20 @@ if ready(drop_path_rates, DropPath, ResidualBlock):
     }
     for name, values in ended.items():
         found = {m: mean_and_spread(values[m]) for m in METRICS}
-        print(
-            f"{name:20}", *(f"{METRICS[m]} {a:6.3f} ± {b:.3f}" for m, (a, b) in found.items())
-        )
-    loss, accuracy = (
-        mean_and_spread(ended["difference, by seed"][m])
-        for m in ("validation_loss", "validation_accuracy")
-    )
-    lower, higher = loss[0] < -loss[1], accuracy[0] > accuracy[1]
-    worse = loss[0] > loss[1] and accuracy[0] < -accuracy[1]
+        shown = (f"{METRICS[m]} {a:6.3f} ± {b:.3f}" for m, (a, b) in found.items())
+        print(f"{name:20}", *shown, sep="   ")
+
+    def clear(metric: str, sign: int) -> bool:
+        """Whether a t test tells a difference in this direction from chance."""
+        apart = ended["difference, by seed"][metric]
+        return sign * sum(apart) > 0 and differs(apart)
+
+    lower, higher = clear("validation_loss", -1), clear("validation_accuracy", +1)
+    worse = clear("validation_loss", +1) and clear("validation_accuracy", -1)
     q5.compare(
         "a" if lower and higher else "b" if lower else "c" if worse else "d",
-        "A difference counts here if it is larger than its standard deviation over the seeds.",
+        "A difference counts here if a t test tells it from chance: with three seeds it has to be "
+        "4.3 standard errors.",
     )
 
 # %% tags=["nbval-ignore-output"]

@@ -43,7 +43,7 @@ from reglab.data import load
 from reglab.models import SmallCNN
 from reglab.plots import curves, final_values, images, probability_maps, show
 from reglab.predict import predict
-from reglab.training import evaluate, logits_of, mean_and_spread, one_thread, train
+from reglab.training import differs, evaluate, logits_of, mean_and_spread, one_thread, train
 from reglab.widgets import mix_explorer
 
 # %% [markdown]
@@ -575,10 +575,9 @@ if ready(mixup, random_box, cutmix, mixed_cross_entropy):
         }
         for name, each in runs.items()
     }
+    print(f"{'':8}", *(f"{what:17}" for what in ended["none"]))
     for name, numbers in ended.items():
-        print(
-            f"{name:7}", *(f"{w} {m:.3f} ± {s:.3f}" for w, (m, s) in numbers.items()), sep="  "
-        )
+        print(f"{name:8}", *(f"{m:6.3f} ± {s:.3f}  " for m, s in numbers.values()))
     print("\nminus none, by seed: mean ± standard deviation")
     measures = {"accuracy": "validation_accuracy", "loss": "validation_loss", "gap": "gap"}
     for name in ("mixup", "CutMix"):
@@ -591,11 +590,14 @@ if ready(mixup, random_box, cutmix, mixed_cross_entropy):
             mean, s = mean_and_spread(apart)
             cells.append(f"{what} {mean:+.3f} ± {s:.3f}")
         print(f"{name:7}", *cells, sep="  ")
-    ranked = sorted(ended, key=lambda name: ended[name]["accuracy"][0], reverse=True)
-    (first, s), (second, t) = (ended[name]["accuracy"] for name in ranked[:2])
+    first, second = sorted(ended, key=lambda name: -ended[name]["accuracy"][0])[:2]
+    lead = [
+        best.last("validation_accuracy", LAST) - other.last("validation_accuracy", LAST)
+        for best, other in zip(runs[first], runs[second], strict=True)
+    ]
     q4.compare(
-        "d" if first - second < max(s, t) else "abc"[list(ended).index(ranked[0])],
-        "A lead of less than a standard deviation is none.",
+        "abc"[list(ended).index(first)] if differs(lead) else "d",
+        "A lead that a t test does not tell from chance is none.",
     )
     smaller = sum(
         ended[name]["gap"][0] < ended["none"]["gap"][0] for name in ("mixup", "CutMix")

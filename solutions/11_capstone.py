@@ -262,6 +262,7 @@ if ready(build_recipe):
     }
 
 # %% tags=["nbval-ignore-output"]
+SCORES = ("error", "calibration error")
 
 
 def values(name: str, metric: str) -> list[float]:
@@ -277,7 +278,7 @@ def values(name: str, metric: str) -> list[float]:
 if ready(build_recipe):
     print(f"mean ± standard deviation over {len(SEEDS)} seeds, validation images")
     print(f"{'':18}{'baseline':>18}{'yours':>18}{'yours - baseline':>20}")
-    for metric in ("error", "calibration error"):
+    for metric in SCORES:
         each = [values(name, metric) for name in ("baseline", "yours")]
         each.append([b - a for a, b in zip(*each, strict=True)])
         cells = ["{:+.3f} ± {:.3f}" if i == 2 else "{:.3f} ± {:.3f}" for i in range(3)]
@@ -287,10 +288,7 @@ if ready(build_recipe):
     cost = seconds[1] / seconds[0]
     print(f"processor time: {cost:.1f} times the baseline's, of {BUDGET.processor:g} allowed")
 
-    better = [
-        sum(values("yours", m)) < sum(values("baseline", m))
-        for m in ("error", "calibration error")
-    ]
+    better = [sum(values("yours", m)) < sum(values("baseline", m)) for m in SCORES]
     q2.compare(
         {(True, True): "a", (True, False): "b", (False, True): "c", (False, False): "d"}[
             *better

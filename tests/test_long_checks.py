@@ -199,8 +199,77 @@ def test_what_the_judge_computes_is_not_counted(box: Sandbox) -> None:
     assert process.ends_at - ends_at >= 60
     local = local_student({})
     with local.waiting():
-        local.grant(1)
+        local.grant(1, processor=1)
     assert local.seconds() > 0
+
+
+@pytest.fixture(scope="module", params=["isolated", "unsandboxed"])
+def brief(request: pytest.FixtureRequest, mini: Course) -> Iterator[Sandbox]:
+    """A sandbox in which a submission has one second of processor time."""
+    with Sandbox([mini.notebooks], [], ["torch"], Limits(cpu_s=1), isolated=request.param == "isolated") as opened:
+        yield opened
+
+
+def used_up(student: Student, most: float) -> float:
+    """Work until the process is ended, which has to be for its processor time. Return what it was seen to have used."""
+    seconds = 0.0
+    try:
+        while seconds < most:
+            student.work(0.2)
+            seconds = student.seconds()
+    except StudentGone as gone:
+        assert gone.code == "cpu"  # noqa: PT017
+        return seconds
+    pytest.fail(f"it went on after {seconds:.1f} seconds")
+
+
+STUBBORN = """
+import signal
+signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGXCPU])
+"""
+UNLIMITED = """
+import resource
+_, most = resource.getrlimit(resource.RLIMIT_CPU)
+resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+"""
+
+
+@linux
+@pytest.mark.parametrize("trick", ["", STUBBORN], ids=["", "stubborn"])
+def test_processor_time_ends_where_the_judge_says(brief: Sandbox, trick: str) -> None:
+    """Also for code that catches the kernel's signal, a second later; and what one was granted the next one has not."""
+    for granted in (0, 2, 0):
+        student = Student(brief.open())
+        student.run("work", WORK + trick)
+        student.grant(0, processor=granted)
+        assert granted + 0.5 <= used_up(student, granted + 5) <= granted + 2.5
+
+
+@linux
+def test_nobody_grants_processor_time_to_himself(brief: Sandbox) -> None:
+    student = Student(brief.open())
+    if brief.isolated:
+        with pytest.raises(StudentError) as raised:
+            student.run("unlimited", UNLIMITED)
+        assert raised.value.types[0] == "ValueError"  # Python's word for EPERM here
+    else:  # where nothing is refused, the warm process looks at the clock all the same
+        student.run("unlimited", UNLIMITED)
+    student.run("work", WORK)
+    assert used_up(student, 5) <= 2.5
+
+
+@linux
+def test_what_is_granted_to_a_process_that_is_gone_no_other_gets(brief: Sandbox) -> None:
+    process = brief.open()
+    student = Student(process)
+    student.run("work", WORK)
+    with pytest.raises(StudentGone):
+        student.ends(0)
+    process.grant(0, processor=60)
+    student = Student(brief.open())
+    student.run("work", WORK)
+    assert used_up(student, 5) <= 1.5
 
 
 # -- hidden files ------------------------------------------------------------------------------------------------------------

@@ -60,7 +60,9 @@ REFUSED = {
     "shared memory": ("import ctypes; assert ctypes.CDLL(None).shmget(0, 4096, 0o1777) >= 0", "AssertionError"),
     "new namespace": ("import ctypes; assert ctypes.CDLL(None).unshare(0x10000000) == 0", "AssertionError"),
     "mount": ("import ctypes; assert ctypes.CDLL(None).mount(b'x', b'/tmp', b'tmpfs', 0, 0) == 0", "AssertionError"),
-    "raise its limits": ("import resource as r; r.setrlimit(r.RLIMIT_CPU, (10**6, 10**6))", "PermissionError|ValueError"),
+    "raise its limits": ("import resource as r; r.setrlimit(r.RLIMIT_AS, (-1, -1))", "PermissionError|ValueError"),
+    "raise its processor time": ("import resource as r; r.setrlimit(r.RLIMIT_CPU, (10**6, -1))", "ValueError"),
+    "the same by prlimit": ("import resource as r; r.prlimit(0, r.RLIMIT_CPU, (10**6, -1))", "PermissionError"),
     "a lock on the course's files": (f"import fcntl; fcntl.flock(open({__file__!r}), fcntl.LOCK_EX)", "FileNotFoundError"),
     "a lock on the library's files": (
         "import fcntl, torch; fcntl.flock(open(torch.__file__), fcntl.LOCK_EX)", "PermissionError"),

@@ -126,6 +126,14 @@ class Sandbox:
         self._settle()
         return self._measured
 
+    def grant(self, seconds: int) -> None:
+        """Let the current student use more processor seconds.
+
+        Raises:
+            OSError: the warm process is gone.
+        """
+        self._control.sendall(warm.COMMAND.pack(warm.GRANT, seconds))
+
     def _finish(self, command: bytes) -> int:
         if self._student is None:
             return warm.ALIVE
@@ -383,9 +391,12 @@ class StudentProcess:
             raise self._gone
         return used
 
-    def grant(self, seconds: float) -> None:
-        """Give the submission more time."""
+    def grant(self, seconds: float, processor: float = 0.0) -> None:
+        """Give the submission more time, and this process more processor time, unless it is gone."""
         self.ends_at += seconds
+        if processor > 0 and self._gone is None:
+            with contextlib.suppress(OSError):  # the warm process is gone: the next request says so
+                self._sandbox.grant(math.ceil(processor))
 
     def hang_up(self) -> None:
         """Close this end; the child exits when it next reads."""
@@ -453,10 +464,10 @@ def _obituary(status: int) -> StudentGone:
         return StudentGone(
             "files", "the code made more files than one submission may: does a loop make them without end?"
         )
+    if status == warm.SPENT or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
+        return StudentGone("cpu", "the processor time for one submission was used up")
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        if number == signal.SIGXCPU:
-            return StudentGone("cpu", "the processor time for one submission was used up")
         if number == signal.SIGKILL:
             return StudentGone("killed", "the process was killed, most likely for want of memory")
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Limits:
     """Resource limits of one student process. All are enforced by the kernel but the wall-clock ones, which the judge
-    enforces, and that on the number of files.
+    enforces, and that on the number of files. That on processor time moves with what the judge grants.
 
     Attributes:
         total_s: wall-clock seconds for a submission, all its answers together.
         answer_s: wall-clock seconds for one answer, a cell or a probe. The reference needs milliseconds; the rest is
             for a machine under load.
-        cpu_s: processor seconds in all.
+        cpu_s: processor seconds in all, besides those that the judge grants.
         memory: bytes of address space beyond what the warm process already has.
         file_size: bytes of one file.
         scratch: bytes of the private /tmp.

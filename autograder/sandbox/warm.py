@@ -3,8 +3,8 @@
 Runs inside the sandbox as `python -m autograder.sandbox.warm FD`, FD being its control socket. For each OPEN, which brings
 a new socket along, it forks; the child confines itself and answers probes on that socket until the judge hangs up. KILL
 kills the oldest child and empties /tmp; END does so too, but lets it end by itself for a moment, and says how it did; TIME
-asks for the processor time that the oldest child has used. The warm process itself never reads a byte of a learner's, and
-has nothing worth stealing.
+asks for the processor time that the oldest child has used, and GRANT gives it more. The warm process itself never reads a
+byte of a learner's, and has nothing worth stealing.
 
 While one child works the next one is made and waits. It is out of the other's reach: the filter leaves no call that touches
 another process, there is no /proc, nothing is mapped by both, and the waiting child opens no file.
@@ -39,21 +39,23 @@ from autograder.probes import Message, ProbeServer, describe_error, new_namespac
 from autograder.sandbox import seccomp
 from autograder.sandbox.limits import Limits
 
-OPEN, END, KILL, TIME = b"o", b"e", b"k", b"t"
-ALIVE, CROWDED, LOST = -1, -2, -3
+OPEN, END, KILL, TIME, GRANT = b"o", b"e", b"k", b"t", b"g"
+ALIVE, CROWDED, LOST, SPENT = -1, -2, -3, -4
 """In place of a wait status: the child was still running when it was ended; it was killed for the number of its files; this
-process is gone, and the child with it."""
+process is gone, and the child with it; the child was killed for its processor time, having caught the kernel's signal."""
 GONE = -1.0
 """In place of a processor time: there is no such child any more."""
 COMMAND = struct.Struct(">cQ")
-"""One of the above, and for OPEN the address space the process starts with, in bytes. Of one size, since they may queue up."""
+"""One of the above, and a number: for OPEN the address space the process starts with, in bytes; for GRANT seconds. Of one
+size, since they may queue up. GRANT is not answered."""
 
 BROKEN_SERVER, OUT_OF_MEMORY = 70, 71
 """Exit statuses of a child whose own server failed, after sysexits.h's EX_SOFTWARE and EX_OSERR."""
 
 _CHANNEL_FD = 3
 _GRACE_S = 0.1
-_COUNT_EVERY_S = 0.05
+_LOOK_EVERY_S = 0.05
+_CAN_GRANT = hasattr(resource, "prlimit")
 _LARGE, _MADV_COLLAPSE = 21, 25
 """The binary logarithm of a large page's size, and what Linux's headers call so."""
 _REHEARSALS = 20
@@ -95,28 +97,35 @@ def main() -> None:
     control.sendall(wire.encode({"ready": os.getpid()}))
     os.chdir(scratch)
     children: list[int] = []  # the one that the judge speaks to, and the one that waits for its turn
-    crowded = False
+    # Of the first: the processor seconds that it may use, and what it was killed for having too much of.
+    allowed: int = limits.cpu_s
+    excess: int | None = None
     while True:
-        # Without isolation the scratch folder is one of many in its file system, whose files are not all the learner's.
-        if children and bpf:
-            crowded |= _count_files(control, children[0], scratch, limits.files)
+        if children:
+            # Without isolation the scratch folder is one of many in its file system, whose files are not all the learner's.
+            found = _watch(control, children[0], allowed, scratch if bpf else None, limits.files)
+            excess = excess or found
         data, fds, _, _ = socket.recv_fds(control, COMMAND.size, 1)
         if not data:
             return
-        command, baseline = COMMAND.unpack(data)
+        command, number = COMMAND.unpack(data)
         if command == OPEN:
             child = os.fork()
             if child == 0:
-                _become_student(fds[0], null, limits, baseline, bpf)
+                _become_student(fds[0], null, limits, number, bpf)
             os.close(fds[0])
             children.append(child)
             control.sendall(wire.encode({"pid": child}))
         elif command == TIME:
             control.sendall(wire.encode({"seconds": _seconds(children[0]) if children else GONE}))
+        elif command == GRANT:
+            allowed += number
+            if children:
+                _allow(children[0], allowed)
         else:
             status = _end(children.pop(0), _GRACE_S if command == END else 0) if children else ALIVE
-            status = CROWDED if crowded else status
-            crowded = False
+            status = excess or status
+            allowed, excess = limits.cpu_s, None
             control.sendall(wire.encode({"status": status, "clean": _sweep(scratch)}))
 
 
@@ -254,21 +263,39 @@ def _become_student(fd: int, null: int, limits: Limits, baseline: int, bpf: byte
 
 
 def _limit(limits: Limits, baseline: int) -> None:
-    """Set the limits that bind this process for good. `baseline` is the address space it starts with, in bytes."""
+    """Set the limits that bind this process for good. `baseline` is the address space it starts with, in bytes.
+
+    That on processor time is the soft one alone, which the warm process can raise (see `_allow`) and this one cannot: the
+    filter leaves it no call that sets a limit. At it the kernel sends SIGXCPU; `_watch` ends who catches that and goes on.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    if _CAN_GRANT:
+        resource.setrlimit(resource.RLIMIT_CPU, (_at_most(limits.cpu_s, most), most))
     for kind, value in (
         (resource.RLIMIT_AS, baseline + limits.memory),
-        (resource.RLIMIT_CPU, limits.cpu_s),
         (resource.RLIMIT_FSIZE, limits.file_size),
         (resource.RLIMIT_NOFILE, limits.open_files),
         (resource.RLIMIT_NPROC, limits.processes),
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(kind)
-        bounded = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        bounded = _at_most(value, hard)
         with contextlib.suppress(ValueError, OSError):  # macOS refuses some; only --unsandboxed runs there
             resource.setrlimit(kind, (bounded, bounded))
     # A write past RLIMIT_FSIZE then fails with an error the learner sees instead of killing the process.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def _at_most(value: int, hard: int) -> int:
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
+def _allow(child: int, seconds: int) -> None:
+    """Let a child use that many processor seconds in all."""
+    if _CAN_GRANT:
+        with contextlib.suppress(ProcessLookupError):
+            _, most = resource.prlimit(child, resource.RLIMIT_CPU)
+            resource.prlimit(child, resource.RLIMIT_CPU, (_at_most(seconds, most), most))
 
 
 def _serve(channel: Channel) -> None:
@@ -294,18 +321,23 @@ def _serve(channel: Channel) -> None:
         channel.send(answer)
 
 
-def _count_files(control: socket.socket, child: int, scratch: Path, most: int) -> bool:
-    """Wait for the judge's next word; meanwhile kill a child that makes too many files, and then return True.
+def _watch(control: socket.socket, child: int, seconds: int, scratch: Path | None, files: int) -> int | None:
+    """Wait for the judge's next word; meanwhile kill a child that has too much of something, and return what: see CROWDED.
 
-    Each costs a kilobyte of the kernel's memory, which no limit counts, and time when it is swept.
+    Processor time: where the kernel's signal did not end it. Files: each costs a kilobyte of the kernel's memory, which no
+    limit counts, and time when it is swept.
     """
-    crowded = False
-    while not select.select([control], [], [], _COUNT_EVERY_S)[0]:
-        space = os.statvfs(scratch)
-        if space.f_files - space.f_ffree > most:
+    excess = None
+    while not select.select([control], [], [], _LOOK_EVERY_S)[0]:
+        if _seconds(child) > seconds + 1:
+            excess = excess or SPENT
+        elif scratch is not None:
+            space = os.statvfs(scratch)
+            if space.f_files - space.f_ffree > files:
+                excess = CROWDED
+        if excess is not None:
             os.kill(child, signal.SIGKILL)  # still our child, alive or not, until `_end` has waited for it
-            crowded = True
-    return crowded
+    return excess
 
 
 def _seconds(child: int) -> float:

@@ -424,7 +424,7 @@ def heat_map(
                 mean, spread = mean_and_spread(cell)
                 error = spread / len(cell) ** 0.5
                 axis.text(
-                    j, i, f"{mean:+.3f}\n± {error:.3f}", ha="center", va="center", fontsize=8,
+                    j, i, f"{mean:+.3f}\n± {error:.3f}".replace("-", "−"), ha="center", va="center", fontsize=8,
                     weight="bold" if differs(cell) else "normal",
                     color="white" if abs(mean) > 0.62 * top else "black",
                 )  # fmt: skip

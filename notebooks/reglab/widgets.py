@@ -319,7 +319,7 @@ def smoothing_explorer(
         if bounded:
             right.plot(float(gaps[lowest]), float(soft[lowest]), plots.MARKERS[0], color=plots.COLOURS[1])
         right.set_title(where if bounded else "lowest beyond the picture: the gap has no bound")
-        right.legend(frameon=False)
+        figure.legend(loc="outside lower right", ncols=2, frameon=False)  # where no curve ever is
         alt = (
             f"Targets for alpha = {smoothing:.2f} and {count} classes: {float(bars[0]):.3f} for the true one, "
             f"{float(bars[1]):.4f} for each other; the loss against the gap is "
@@ -397,6 +397,12 @@ def combination_explorer(
         first: the techniques that are chosen at first.
     """
     baseline = name_of(())
+    # One scale for every choice, so that what moves is the combination.
+    spans = {}
+    for metric, values in metrics.items():
+        ends = [mean + sign * spread for mean, spread in map(mean_and_spread, values.values()) for sign in (-1, 1)]
+        room = 0.04 * (max(ends) - min(ends))
+        spans[metric] = min(ends) - room, max(ends) + room
 
     def draw(*chosen: bool) -> Drawing:
         names = [t for t, on in zip(techniques, chosen, strict=True) if on]
@@ -407,8 +413,8 @@ def combination_explorer(
         panels = {metric: {name: mean_and_spread(values[name]) for name in shown} for metric, values in metrics.items()}
         figure = plots.against_baseline(panels, baseline, combination)
         figure.set_size_inches(figure.get_figwidth(), 0.32 * len(shown) + 1.2)
-        for axis in figure.axes:
-            axis.set_ylim(0.5 - len(shown), 0.5)
+        for axis, span in zip(figure.axes, spans.values(), strict=True):
+            axis.set(xlim=span, ylim=(0.5 - len(shown), 0.5))
         if combination not in known:
             said = f"{combination} was not trained: choose none, one, two, four or all five"
         elif not names:
@@ -421,7 +427,7 @@ def combination_explorer(
                 error = spread / math.sqrt(len(values[baseline]))
                 parts.append(f"{metric.split(' (')[0]} {mean:+.3f} ± {error:.3f}")
             said = f"{combination} minus {baseline}, by seed (± standard error): {', '.join(parts)}"
-        figure.suptitle(said, fontsize=8.5)
+        figure.suptitle(said.replace(" -", " −"), fontsize=10)
         return figure, f"Mean and standard deviation of {', '.join(shown)}. {said[0].upper()}{said[1:]}."
 
     _explore(
@@ -456,13 +462,14 @@ def depth_explorer(
         left.set(xlabel="block", ylabel="probability of running", ylim=(0, 1.02))
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
         right.bar(range(blocks + 1), chances, color=plots.COLOURS[5])
-        right.axvline(expected, color=plots.COLOURS[1], linestyle="--", label=f"expected depth {expected:.2f}")
+        right.axvline(expected, color=plots.COLOURS[1], linestyle="--", label="expected depth")
         right.set(xlabel="depth that runs (blocks)", ylabel="probability", xlim=(-0.6, blocks + 0.6))
         right.xaxis.set_major_locator(MaxNLocator(integer=True))
-        right.legend(frameon=False)
+        figure.legend(loc="outside lower right", frameon=False)  # where no bar is
         said = f"expected depth {expected:.2f} of {blocks}, standard deviation {deviation:.2f}"
-        figure.suptitle(f"rates {rule}, up to {rate:.2f}: {said}", fontsize=10)
-        return figure, f"Probability that each block runs, and of each depth; rates {rule}, up to {rate:.2f}: {said}."
+        chosen = f"rates {rule}, max_rate {rate:.2f}: {said}"
+        figure.suptitle(chosen, fontsize=10)
+        return figure, f"Probability that each block runs, and of each depth; {chosen}."
 
     first = next(iter(rules))
     _explore(

@@ -44,7 +44,8 @@ SEEDS = 3
 """How often a recipe is trained; its numbers are means, too. One training's error spreads by 0.007, the mean by 0.004."""
 
 STEPS_AT_ONCE = 10
-"""Steps a message: the baseline needs 0.06 s for them, and an answer may take 5."""
+"""Steps a message: the baseline needs 0.06 s for them, three times that is allowed, and an answer may take 5: a machine may be
+25 times as slow, or as busy."""
 
 IMAGES_AT_ONCE, AGAIN, AT_START = 250, 500, 20
 """Hidden images a message; how many of them are asked for again, in other company; and training images that show the weights
@@ -55,8 +56,9 @@ CLOSE, OTHER = 1e-3, 1e-6
 asked for again, where it is bright: too little to tell in a logit, enough not to be found among images that were seen.
 """
 
-MORE_S = 120
-"""Wall-clock seconds that the trainings may take besides what every submission has: on a busy machine they need them."""
+BUSY = 6
+"""Seconds by the clock for each second of processor time that the trainings may take, besides what every submission has: on a
+busy machine they need them."""
 
 ERRORS = {"some": 0.04, "much": 0.07, "most": 0.10}
 CALIBRATION = {"half": 0.5, "third": 1 / 3}
@@ -85,6 +87,53 @@ class Baseline:
     error: float
     calibration: float
     seconds: float
+
+
+@dataclass
+class Meter:
+    """Grants the trainings of a recipe what they may use, and sees that they use no more: BUDGET.processor times what the
+    baseline takes.
+
+    What the kernel would stop is more by all that a submission has anyway, so that it is here that a recipe within its budget
+    and one beyond it are told apart, however slow the machine.
+
+    Attributes:
+        student: where the recipe is trained.
+        baseline: processor seconds that one training of the baseline takes. It goes up when the machine is found to have
+            become slower: other work on the same core makes the same steps take longer. Down it does not go, since what was
+            used in the meantime was used at that pace.
+        started: what the student's process had used before.
+    """
+
+    student: Any
+    baseline: float = 0.0
+    started: float = 0.0
+
+    def start(self, baseline: float) -> None:
+        """Count from now on."""
+        self.started = self.student.seconds()
+        self._grant(baseline)
+
+    def expect_affordable(self, trainings: int, when: str) -> None:
+        """Fail if so many trainings have used more than they may. `when` says where in them that was."""
+        used = (self.student.seconds() - self.started) / trainings
+        if used > BUDGET.processor * self.baseline:
+            with self.student.waiting():
+                now = _seconds_now() * BUDGET.steps
+            if now > self.baseline:
+                self._grant(now)
+        expect.that(
+            used <= BUDGET.processor * self.baseline,
+            "training:slow",
+            f"{when} it had used more than {BUDGET.processor:g} times the processor time that the baseline needs for "
+            "everything, so the training was stopped: the recipe is too slow for its budget",
+        )
+
+    def _grant(self, baseline: float) -> None:
+        """Raise `baseline`, and what the sandbox allows with it."""
+        more = SEEDS * BUDGET.processor * (baseline - self.baseline)
+        self.student.grant(BUSY * more, processor=more)
+        self.baseline = baseline
 
 
 @fixture
@@ -196,8 +245,8 @@ def _measure(student: Any, build: Any, draw: Draw) -> Scores:
         ours = _baseline()
         data = load().train.first(BUDGET.images)
         hidden, labels = _hidden()
-    student.grant(MORE_S)
-    started, seeds = student.seconds(), draw.sizes(SEEDS, 0, 10**6)
+    meter, seeds = Meter(student), draw.sizes(SEEDS, 0, 10**6)
+    meter.start(ours.seconds)
     results, few = [], data.images[:AT_START]
     untrained = [_logits(_started(student, build, data, seed)[1], few) for seed in seeds]
     for number, (seed, first) in enumerate(zip(seeds, untrained, strict=True), start=1):
@@ -210,15 +259,9 @@ def _measure(student: Any, build: Any, draw: Draw) -> Scores:
             f"training {number} does not start from the weights that its seed gave before the first training: something of an "
             "earlier one is left over",
         )
-        _train(student, trainer, number, started, ours)
+        _train(trainer, number, meter)
         logits = _predict(predict, hidden, draw)
-        _expect_affordable(
-            student,
-            started,
-            ours,
-            number,
-            f"when all images were predicted in training {number}",
-        )
+        meter.expect_affordable(number, f"when all images were predicted in training {number}")
         results.append((error_of(logits, labels), calibration_error_of(logits, labels)))
     error, calibration = (float(np.mean(column)) for column in zip(*results, strict=True))
     return Scores(error, calibration, ours.error, ours.calibration)
@@ -231,7 +274,7 @@ def _started(student: Any, build: Any, data: Split, seed: int) -> tuple[Any, Any
     return trainer, expect.function(trainer.predict, "predicting")
 
 
-def _train(student: Any, trainer: Any, number: int, started: float, ours: Baseline) -> None:
+def _train(trainer: Any, number: int, meter: Meter) -> None:
     train, passes = (
         expect.function(part, "training") for part in (trainer.train, trainer.passes)
     )
@@ -254,12 +297,8 @@ def _train(student: Any, trainer: Any, number: int, started: float, ours: Baseli
             "training:passes",
             f"the first {done} steps took {forward} forward passes and {backward} backward ones: a step has one of each",
         )
-        _expect_affordable(
-            student,
-            started,
-            ours,
-            number,
-            f"after {done} of {BUDGET.steps} steps of training {number}",
+        meter.expect_affordable(
+            number, f"after {done} of {BUDGET.steps} steps of training {number}"
         )
 
 
@@ -292,23 +331,6 @@ def _logits(predict: Any, images: Tensor) -> Tensor:
         f"logits should be floating-point, got {logits.dtype}",
     )
     return logits.to(torch.float64)
-
-
-def _expect_affordable(
-    student: Any, started: float, ours: Baseline, trainings: int, when: str
-) -> None:
-    used = (student.seconds() - started) / trainings
-    if used <= BUDGET.processor * ours.seconds:
-        return
-    with student.waiting():
-        # The machine may have become slower since: other work on the same core makes the same steps take longer.
-        now = _seconds_now() * BUDGET.steps
-    expect.that(
-        used <= BUDGET.processor * max(now, ours.seconds),
-        "training:slow",
-        f"{when} it had used more than {BUDGET.processor:g} times the processor time that the baseline needs for everything, "
-        "so the training was stopped: the recipe is too slow for its budget",
-    )
 
 
 @cache

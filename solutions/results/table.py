@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from reglab.plots import COLOURS, MARKERS
 from reglab.sweep import Run, by_configuration, paired_differences, read
 from reglab.training import differs, mean_and_spread
 
@@ -21,6 +23,7 @@ METRICS = {
     "ece": "calibration error",
     "gap": "generalization gap",
 }
+UNITS = {"accuracy": "fraction", "nll": "nats", "ece": "fraction", "gap": "nats"}
 CHART = Path("notebooks") / "results.png"
 
 
@@ -136,7 +139,7 @@ def _time(name: str, times: Mapping[str, Sequence[float]]) -> str:
         [own / base for own, base in zip(times[name], times[BASELINE], strict=True)]
     )
     return (
-        f"{mean:.2f} ± {spread:.2f} ×"
+        f"{mean:.2f} ± {spread:.2f}\N{NO-BREAK SPACE}×"
         if name != BASELINE
         else f"1 × ({mean_and_spread(times[name])[0]:.0f} ms)"
     )
@@ -170,11 +173,12 @@ def chart(stored: Mapping[str, Sequence[Run]]) -> Figure:
                 mean, spread = mean_and_spread(differences)
                 row = rows.index(BEST if name in COMBINATIONS else name) + 0.22 * index
                 axis.errorbar(
-                    mean, row, xerr=spread / len(differences) ** 0.5, fmt="o", color=f"C{index}", capsize=3,
+                    mean, row, xerr=spread / len(differences) ** 0.5, fmt=MARKERS[index], color=COLOURS[index], markersize=4.5, capsize=3,
                     label=STUDIES[study].title if row == 0.22 * index else None,
                 )  # fmt: skip
         axis.axvline(0, color="0.6", linewidth=1)
-        axis.set_xlabel(f"{title},\nless the baseline's")
+        axis.set_xlabel(f"{title},\nless the baseline's ({UNITS[metric]})")
+        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(rows)), rows)
     axes[0].invert_yaxis()

@@ -479,7 +479,7 @@ def test_the_combination_explorer_redraws(monkeypatch: pytest.MonkeyPatch) -> No
     assert titles == ["x minus none, by seed (± standard error): loss +0.600 ± 0.100"]
     boxes[1].value = True
     assert titles[-1].startswith("x + y minus none")
-    assert "-1.000 ± 0.000" in titles[-1]
+    assert "−1.000 ± 0.000" in titles[-1]
     boxes[2].value = True
     assert titles[-1].startswith("x + y + z was not trained")
     for box in boxes:

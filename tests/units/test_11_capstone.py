@@ -7,6 +7,9 @@ import hashlib
 import importlib.util
 import json
 import re
+import time
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +26,12 @@ from torch import nn
 from torch.nn import functional
 
 from autograder.checks import Status, load_module, run_checks
-from autograder.judge import grade
+from autograder.draw import Draw
+from autograder.expect import Failure
+from autograder.judge import grade, preload_modules
 from autograder.mistakes import diagnose
 from autograder.report import ExerciseReport
-from autograder.sandbox import Sandbox
+from autograder.sandbox import Limits, Sandbox
 from autograder.student import Student, StudentError, local_student
 from tests.conftest import ROOT, linux
 from tests.test_bank import COURSE, SEEDS, known, reference, seen
@@ -140,8 +145,6 @@ def test_every_image_is_seen_equally_often() -> None:
 
 
 def test_run_measures_the_validation_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
     data, short = load(), replace(BUDGET, steps=4)
     measured = run(baseline, data, 1, short)
     assert len(measured.losses) == 4
@@ -488,6 +491,72 @@ def test_a_recipe_that_trains_many_times_inside_of_a_step_is_stopped(sandbox: Sa
     told = [c.message for c in exercise.checks if c.graded_only]
     assert all("times the processor time that the baseline needs" in message for message in told), told
     assert exercise.points == PUBLIC_POINTS
+
+
+@linux
+def test_a_recipe_within_its_budget_is_not_stopped_by_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not on the slowest machine: there the same steps take more seconds than a submission has. Here it has fewer."""
+    seconds = []
+    monkeypatch.setitem(GRADED, "BUDGET", replace(BUDGET, steps=100))
+    GRADED["_baseline"].cache_clear()
+    limits = Limits(cpu_s=1)
+    try:
+        with Sandbox([COURSE.notebooks], COURSE.hidden, preload_modules(COURSE), limits) as brief:
+            process = brief.open()
+            student = Student(process)
+            student.run(
+                "build_recipe", f"import torch\nfrom torch import nn\nfrom reglab.recipe import Recipe\n{BUILD}"
+            )
+            ends_at = process.ends_at = time.monotonic() + limits.total_s
+            GRADED["_measure"](student, student.build_recipe, Draw("slow", "trains_within_its_budget"))
+            seconds = [student.seconds(), process.ends_at - ends_at]
+    finally:
+        GRADED["_baseline"].cache_clear()
+    assert seconds[0] > limits.cpu_s
+    assert seconds[1] > seconds[0]  # and more by the clock
+
+
+class Machine:
+    """Stands in for a student whose process has used `used` seconds."""
+
+    def __init__(self) -> None:
+        self.used = self.clock = self.processor = 0.0
+
+    def seconds(self) -> float:
+        return self.used
+
+    def grant(self, seconds: float, processor: float) -> None:
+        self.clock += seconds
+        self.processor += processor
+
+    waiting = staticmethod(nullcontext)
+
+
+def test_a_machine_that_becomes_slower_costs_no_recipe_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is allowed goes up with what the baseline needs now, and the sandbox is told; and never beyond."""
+    now = 2.0
+    monkeypatch.setitem(GRADED, "_seconds_now", lambda: now / BUDGET.steps)
+    machine, trainings = Machine(), GRADED["SEEDS"]
+    machine.used = 5.0  # before
+    meter = GRADED["Meter"](machine)
+    meter.start(2.0)
+    assert machine.processor == pytest.approx(trainings * 3 * 2)
+    assert machine.clock >= machine.processor
+    machine.used += 5.9
+    meter.expect_affordable(1, "then")
+    machine.used += 1.0
+    with pytest.raises(Failure, match="then it had used more than 3 times"):
+        meter.expect_affordable(1, "then")
+    meter.expect_affordable(2, "then")  # the mean of two
+    now = 3.0
+    meter.expect_affordable(1, "then")
+    assert machine.processor == pytest.approx(trainings * 3 * 3)
+    now = 2.0  # what it did at the slow pace it has done
+    meter.expect_affordable(1, "then")
+    machine.used += 2.2
+    with pytest.raises(Failure):
+        meter.expect_affordable(1, "then")
+    assert machine.processor == pytest.approx(trainings * 3 * 3)
 
 
 @linux

@@ -564,7 +564,7 @@ q2.compare(
 # solutions/experiments/01_weight_decay.py` in the course's repository prints them and all other numbers over ten seeds in this
 # unit). Over those the lowest validation loss was 0.624 ± 0.030, after 7.7 ± 1.4 epochs, and 0.886 ± 0.077 at the end: 0.262 ±
 # 0.083 more, seed by seed. The accuracy was 0.795 ± 0.017 and 0.800 ± 0.010, a difference of 0.005 ± 0.021, which is no
-# difference that anybody could vouch for. So what our three seeds said about accuracy was chance. And their ± 0.01 was eight times too
+# difference that anybody could vouch for. So what our three seeds seemed to say about accuracy may be chance. And their ± 0.01 was far too
 # small: the spread of three values is hardly known. What remains is that the loss rose by four tenths and the accuracy did not
 # fall. The network gets as many images right as before, and what it gets wrong costs it more (section 7 looks at how sure it is
 # of that).

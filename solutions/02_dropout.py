@@ -533,7 +533,7 @@ if ready(dropout, Dropout):
 # | 0.8 | 0.636 ± 0.017 | 0.23 ± 0.02 | 0.043 ± 0.014 |
 #
 # The activations became smaller, by a factor of four from the first row to the last. But the share of zeros hardly moved: two
-# thirds at each $p$, and from $p = 0$ to 0.8 it changed by −0.023 ± 0.017, seed by seed, which is less and not more. What did
+# thirds at each $p$, and from $p = 0$ to 0.8 it changed by −0.023 ± 0.017, seed by seed: fewer, not more. What did
 # change is whose zeros they are. Without dropout three units in ten were silent for every validation image; at $p = 0.8$ nearly
 # all had a part (−0.263 ± 0.047). So in our network dropout did not make the layer sparser, it made
 # more of its units work, which is what spreading the weights (section 2) would lead one to expect. The paper's networks

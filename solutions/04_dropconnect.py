@@ -588,7 +588,7 @@ if ready(drop_connect_linear, drop_connect_moments, drop_connect_inference):
     print(f"at mean 0 the closed form is {gap:.2f} standard deviations above the mean network")
 
 # %% [markdown]
-# **What to see.** Masks and samples lie on the smooth curve, the mean network has a kink. A unit that is off in the mean
+# **What to see.** Masks and samples lie along the smooth curve (but for the chance of 200 samples), the mean network has a kink. A unit that is off in the mean
 # network is a little on in the average of the networks: some masks switch it on. Far from 0, on either side, it makes no
 # difference. Whether that matters for a trained network, section 10 measures.
 

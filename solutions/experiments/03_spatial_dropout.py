@@ -6,16 +6,16 @@ Everything is as in the notebook but for the number of seeds (0 to 9, not 0 to 2
 library's, so that nothing depends on an exercise. It takes two minutes on one core and prints tables in Markdown.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
-from math import isnan
 
 import torch
 from torch import Tensor, nn
 
 from reglab.data import Data, load
 from reglab.models import SmallCNN, feature_maps
-from reglab.training import History, mean_and_spread, train
+from reglab.training import History, train
+from tables import apart, heading, row, shown
 
 IMAGES, EPOCHS, LAST = 1000, 12, 3
 SEEDS = range(10)
@@ -49,26 +49,14 @@ def correlation(maps: Tensor, d: int) -> float:
     return float(r[norms > 1e-8 * channels.shape[2]].abs().mean())
 
 
-def shown(values: Sequence[float], sign: str = "") -> str:
-    """Mean ± standard deviation, or a dash where nothing was measured."""
-    mean, spread = mean_and_spread(values)
-    return "–" if isnan(mean) else f"{mean:{sign}.3f} ± {spread:.3f}".replace("-", "−")
-
-
-def row(name: str, cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join([name, *cells])} |"
-
-
 def main() -> None:
     """Train everything and print it."""
     data = load().with_train(IMAGES)
     plain = run(data, nn.Identity)
 
     print("|correlation| with the pixel d columns to the right, networks without dropout")
-    print(f"mean ± standard deviation over {len(SEEDS)} seeds\n")
-    print(row("", [f"d = {d}" for d in DISTANCES]))
-    print("|" + "---|" * (len(DISTANCES) + 1))
+    columns = [f"d = {d}" for d in DISTANCES]
+    print(heading(f"mean ± standard deviation over {len(SEEDS)} seeds", columns))
     maps = [feature_maps(model, data.validation.images) for model, _ in plain]
     for block in range(3):
         cells = [shown([correlation(m[block], d) for m in maps]) for d in DISTANCES]
@@ -88,9 +76,8 @@ def main() -> None:
             n: {m: [h.last(m, LAST) for h in histories] for m in METRICS}
             for n, histories in runs.items()
         }
-        print(f"\n{title}, p = {p}: mean ± standard deviation over {len(SEEDS)} seeds\n")
-        print(row("", METRICS))
-        print("|" + "---|" * (len(METRICS) + 1))
+        said = f"{title}, p = {p}: mean ± standard deviation over {len(SEEDS)} seeds"
+        print(heading(said, METRICS))
         for name, values in ended.items():
             print(row(name, [shown(values[m]) for m in METRICS]))
         for a, b in (
@@ -98,11 +85,7 @@ def main() -> None:
             ("channels", "no dropout"),
             ("channels", "pixels"),
         ):
-            pairs = {
-                m: [x - y for x, y in zip(ended[a][m], ended[b][m], strict=True)]
-                for m in METRICS
-            }
-            print(row(f"{a} − {b}", [shown(pairs[m], "+") for m in METRICS]))
+            print(row(f"{a} − {b}", [apart(ended[a][m], ended[b][m]) for m in METRICS]))
 
 
 if __name__ == "__main__":

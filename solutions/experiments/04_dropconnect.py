@@ -6,14 +6,14 @@ Everything is as in the notebook but for the number of seeds (0 to 9, not 0 to 2
 that nothing depends on an exercise. It takes two or three minutes on one core and prints tables in Markdown.
 """
 
-from collections.abc import Callable, Sequence
-from math import isnan
+from collections.abc import Callable
 
 import torch
 from reglab.data import Data, load
 from reglab.masking import multiply_into
 from reglab.models import SmallCNN, evaluating, recording
-from reglab.training import History, mean_and_spread, train
+from reglab.training import History, train
+from tables import apart, heading, row, shown
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -105,21 +105,6 @@ def score(logits: Tensor, data: Data) -> tuple[float, float]:
     return float(functional.cross_entropy(logits, labels)), float(right)
 
 
-def shown(values: Sequence[float], sign: str = "", digits: int = 3) -> str:
-    """Mean ± standard deviation."""
-    mean, spread = mean_and_spread(values)
-    return (
-        "–"
-        if isnan(mean)
-        else f"{mean:{sign}.{digits}f} ± {spread:.{digits}f}".replace("-", "−")
-    )
-
-
-def row(name: str, cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join([name, *cells])} |"
-
-
 def main() -> None:
     """Train everything and print it."""
     data = load().with_train(IMAGES)
@@ -132,9 +117,7 @@ def main() -> None:
         name: {m: [h.last(m, LAST) for _, h in runs] for m in METRICS}
         for name, runs in trained.items()
     }
-    print(f"mean ± standard deviation over {len(SEEDS)} seeds\n")
-    print(row("", METRICS))
-    print("|" + "---|" * (len(METRICS) + 1))
+    print(heading(f"mean ± standard deviation over {len(SEEDS)} seeds", METRICS))
     for name, values in ended.items():
         print(row(name, [shown(values[m]) for m in METRICS]))
     for a, b in (
@@ -142,10 +125,7 @@ def main() -> None:
         ("DropConnect", "nothing"),
         ("DropConnect", "Dropout"),
     ):
-        pairs = {
-            m: [x - y for x, y in zip(ended[a][m], ended[b][m], strict=True)] for m in METRICS
-        }
-        print(row(f"{a} − {b}", [shown(pairs[m], "+") for m in METRICS]))
+        print(row(f"{a} − {b}", [apart(ended[a][m], ended[b][m]) for m in METRICS]))
 
     print("\ninference with the networks trained with DropConnect: loss, accuracy\n")
     models = [model for model, _ in trained["DropConnect"]]
@@ -158,10 +138,7 @@ def main() -> None:
     ways["64 samples, probabilities"] = [by_probabilities(model, data, 64) for model in models]
     for name, scores in ways.items():
         cells = [shown([s[k] for s in scores], digits=4) for k in (0, 1)]
-        for k in (0, 1):
-            cells.append(
-                shown([s[k] - q[k] for s, q in zip(scores, plain, strict=True)], "+", 4)
-            )
+        cells += [apart([s[k] for s in scores], [q[k] for q in plain], 4) for k in (0, 1)]
         print(row(name, cells))
 
 

@@ -7,7 +7,6 @@ Everything is as in the notebook but for the number of seeds (0 to 9, not 0 to 2
 prints tables in Markdown.
 """
 
-from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -16,7 +15,8 @@ from torch.nn import functional as F
 
 from reglab.data import Data, Split, load
 from reglab.models import SmallCNN, evaluating, recording
-from reglab.training import logits_of, mean_and_spread, train
+from reglab.training import logits_of, train
+from tables import apart, heading, row, shown
 
 EPOCHS, LAST = 15, 3
 UNLIKE, ALIKE = (1, 8, 9), (0, 6, 1)  # trousers, bag, ankle boot; T-shirt, shirt, trousers
@@ -102,17 +102,6 @@ def measure(data: Data, alpha: float, seed: int) -> dict[str, float]:
     return found
 
 
-def row(name: str, cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join([name, *cells])} |"
-
-
-def shown(values: Sequence[float], sign: str = "") -> str:
-    """Mean ± standard deviation."""
-    mean, spread = mean_and_spread(values)
-    return f"{mean:{sign}.3f} ± {spread:.3f}".replace("-", "−")
-
-
 def main() -> None:
     """Train everything and print it."""
     for images, alphas, seeds in (
@@ -121,16 +110,14 @@ def main() -> None:
     ):
         data = load().with_train(images)
         runs = {alpha: [measure(data, alpha, seed) for seed in seeds] for alpha in alphas}
-        print(f"\n{images} images, mean ± standard deviation over {len(seeds)} seeds\n")
         others = [alpha for alpha in alphas if alpha]
-        print(row("", [*(f"α = {a}" for a in alphas), *(f"{a} − 0" for a in others)]))
-        print("|" + "---|" * (1 + len(alphas) + len(others)))
+        columns = [*(f"α = {a}" for a in alphas), *(f"{a} − 0" for a in others)]
+        said = f"{images} images, mean ± standard deviation over {len(seeds)} seeds"
+        print(heading(said, columns))
         for metric in runs[0.0][0]:
-            cells = [shown([run[metric] for run in runs[alpha]]) for alpha in alphas]
-            for alpha in others:
-                pairs = zip(runs[alpha], runs[0.0], strict=True)
-                cells.append(shown([a[metric] - b[metric] for a, b in pairs], "+"))
-            print(row(metric, cells), flush=True)
+            found = {alpha: [run[metric] for run in each] for alpha, each in runs.items()}
+            differences = [apart(found[alpha], found[0.0]) for alpha in others]
+            print(row(metric, [*map(shown, found.values()), *differences]), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ NumPy and the temperature is found by SciPy, so that nothing depends on an exerc
 prints tables in Markdown.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -19,14 +18,25 @@ from torch.nn import functional
 
 from reglab.data import Data, Split, load
 from reglab.models import SmallCNN
-from reglab.training import logits_of, mean_and_spread, train
+from reglab.training import logits_of, train
+from tables import apart, heading, row, shown
 
 IMAGES, EPOCHS, BINS = 1000, 12, 15
 SEEDS = range(10)
 ALPHAS = (0.0, 0.05, 0.1, 0.2)
 NOISES = (0.0, 0.2)
 HALF = 500
-METRICS = ("accuracy", "confidence", "nll", "ece", "floor", "t", "nll_t", "ece_t", "floor_t")
+METRICS = {
+    "accuracy": "accuracy",
+    "confidence": "confidence",
+    "ece": "ECE",
+    "floor": "floor",
+    "nll": "loss",
+    "t": "T",
+    "ece_t": "ECE after T",
+    "floor_t": "floor after T",
+    "nll_t": "loss after T",
+}
 
 
 def with_noise(data: Data, noise: float, seed: int) -> Data:
@@ -84,17 +94,6 @@ def measured(logits: Tensor, target: Tensor) -> dict[str, float]:
     }  # fmt: skip
 
 
-def shown(values: Sequence[float], sign: str = "") -> str:
-    """Mean ± standard deviation."""
-    mean, spread = mean_and_spread(values)
-    return f"{mean:{sign}.3f} ± {spread:.3f}".replace("-", "−")
-
-
-def row(name: str, cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join([name, *cells])} |"
-
-
 def main() -> None:
     """Train everything and print it."""
     data = load().with_train(IMAGES)
@@ -109,23 +108,21 @@ def main() -> None:
                 train(model, with_noise(data, noise, seed), EPOCHS, seed=seed, loss=loss)
                 logits = logits_of(model, data.validation.images)
                 results[alpha].append(measured(logits, data.validation.labels))
-        print(f"\nlabel noise {noise}: mean ± standard deviation over {len(SEEDS)} seeds\n")
-        print(row("", METRICS))
-        print("|" + "---|" * (len(METRICS) + 1))
-        for alpha, runs in results.items():
-            print(row(f"alpha = {alpha}", [shown([r[m] for r in runs]) for m in METRICS]))
-        plain = results[0.0]
+        said = f"label noise {noise}: mean ± standard deviation over {len(SEEDS)} seeds"
+        print(heading(said, list(METRICS.values())))
+        ended = {a: {m: [r[m] for r in runs] for m in METRICS} for a, runs in results.items()}
+        for alpha, found in ended.items():
+            print(row(f"α = {alpha}", list(map(shown, found.values()))))
+        plain = ended[0.0]
         for alpha in ALPHAS[1:]:
-            pairs = list(zip(results[alpha], plain, strict=True))
-            cells = [shown([s[m] - p[m] for s, p in pairs], "+") for m in METRICS]
+            cells = [apart(ended[alpha][m], plain[m]) for m in METRICS]
             print(row(f"{alpha} − 0, by seed", cells))
-        better = [r["ece_t"] - r["ece"] for r in plain]
-        print(f"\nwithout smoothing, ECE after temperature − before: {shown(better, '+')}")
-        for alpha in ALPHAS[1:]:
-            against = [
-                s["ece"] - p["ece_t"] for s, p in zip(results[alpha], plain, strict=True)
-            ]
-            print(f"ECE of smoothing {alpha} − ECE of temperature alone: {shown(against, '+')}")
+        said = "after temperature − before, and the ECE before − that of plain training after"
+        print(heading(said, ("loss", "ECE", "ECE − ECE of α = 0 after T")))
+        for alpha, found in ended.items():
+            ways = (("nll_t", "nll"), ("ece_t", "ece"))
+            cells = [apart(found[after], found[before]) for after, before in ways]
+            print(row(f"α = {alpha}", [*cells, apart(found["ece"], plain["ece_t"])]))
 
 
 if __name__ == "__main__":

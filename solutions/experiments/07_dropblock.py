@@ -14,7 +14,8 @@ from torch import nn
 import reglab
 from reglab.data import load
 from reglab.models import SmallCNN
-from reglab.training import History, mean_and_spread, over_seeds
+from reglab.training import History, over_seeds
+from tables import apart, heading, row, shown
 from torchvision.ops import DropBlock2d
 
 IMAGES, EPOCHS, LAST = 1000, 12, 3
@@ -30,27 +31,16 @@ def ended(histories: Sequence[History]) -> Ended:
     return {m: [h.last(m, LAST) for h in histories] for m in METRICS}
 
 
-def shown(values: Sequence[float], sign: str = "") -> str:
-    """Mean ± standard deviation."""
-    mean, spread = mean_and_spread(values)
-    return f"{mean:{sign}.3f} ± {spread:.3f}".replace("-", "−")
-
-
 def table(title: str, runs: Mapping[str, Ended]) -> None:
     """Print where each configuration ended, and its differences from the first and the second, seed by seed."""
-    print(f"\n{title}: mean ± standard deviation over {len(SEEDS)} seeds\n")
-    print("| |", " | ".join(METRICS), "|")
-    print("|" + "---|" * (len(METRICS) + 1))
+    print(heading(f"{title}: mean ± standard deviation over {len(SEEDS)} seeds", METRICS))
     for name, values in runs.items():
-        print(f"| {name} |", " | ".join(shown(values[m]) for m in METRICS), "|", flush=True)
+        print(row(name, [shown(values[m]) for m in METRICS]), flush=True)
     names = list(runs)
     for base in names[:2]:
         for name in names[names.index(base) + 1 :]:
-            cells = (
-                shown([a - b for a, b in zip(runs[name][m], runs[base][m], strict=True)], "+")
-                for m in METRICS
-            )
-            print(f"| {name} − {base} |", " | ".join(cells), "|", flush=True)
+            cells = [apart(runs[name][m], runs[base][m]) for m in METRICS]
+            print(row(f"{name} − {base}", cells), flush=True)
 
 
 def main() -> None:

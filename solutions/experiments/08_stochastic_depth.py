@@ -15,7 +15,8 @@ from torchvision.ops import StochasticDepth
 
 from reglab.data import Data, load
 from reglab.models import ResNet
-from reglab.training import History, mean_and_spread, over_seeds
+from reglab.training import History, over_seeds
+from tables import apart, heading, row, shown
 
 IMAGES, LAST, WIDTH, STAGES = 1000, 3, 8, (2, 2, 2)
 METRICS = ("validation_accuracy", "validation_loss", "gap", "train_loss")
@@ -57,17 +58,6 @@ def run(data: Data, max_rate: float, epochs: int, seeds: Sequence[int]) -> list[
     return over_seeds(build, data, epochs, seeds)
 
 
-def shown(values: Sequence[float], sign: str = "") -> str:
-    """Mean ± standard deviation."""
-    mean, spread = mean_and_spread(values)
-    return f"{mean:{sign}.3f} ± {spread:.3f}".replace("-", "−")
-
-
-def row(name: str, cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join([name, *cells])} |"
-
-
 def main() -> None:
     """Train everything and print it."""
     data = load().with_train(IMAGES)
@@ -76,17 +66,13 @@ def main() -> None:
         for rate in rates:
             histories = run(data, rate, epochs, seeds)
             ended[rate] = {m: [h.last(m, LAST) for h in histories] for m in METRICS}
-        print(f"\n{epochs} epochs: mean ± standard deviation over {len(seeds)} seeds\n")
-        print(row("", METRICS))
-        print("|" + "---|" * (len(METRICS) + 1))
+        said = f"{epochs} epochs: mean ± standard deviation over {len(seeds)} seeds"
+        print(heading(said, METRICS))
         for rate, values in ended.items():
             print(row(f"max_rate {rate}", [shown(values[m]) for m in METRICS]))
         for rate in rates[1:]:
-            pairs = {
-                m: [a - b for a, b in zip(ended[rate][m], ended[0.0][m], strict=True)]
-                for m in METRICS
-            }
-            print(row(f"{rate} − 0", [shown(pairs[m], "+") for m in METRICS]), flush=True)
+            cells = [apart(ended[rate][m], ended[0.0][m]) for m in METRICS]
+            print(row(f"{rate} − 0", cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from torch import nn
 
 from reglab.data import load
 from reglab.models import SmallCNN
-from reglab.training import evaluate, logits_of, mean_and_spread, train
+from reglab.training import evaluate, logits_of, train
+from tables import apart, heading, row, shown
 
 LAST = 3
 
@@ -28,9 +29,9 @@ def main() -> None:
     }
     data = load().with_train(1000)
     for epochs, seeds in ((15, range(8)),):
-        print(f"\n{epochs} epochs, {len(seeds)} seeds\n")
-        print("| | accuracy | loss | gap | best loss | too sure |\n|---|---|---|---|---|---|")
-        first: list[list[float]] = []
+        columns = ("accuracy", "loss", "gap", "best loss", "too sure")
+        print(heading(f"{epochs} epochs, {len(seeds)} seeds", columns))
+        first: list[tuple[float, ...]] = []
         for name, mixer in mixers.items():
             rows = []
             for seed in seeds:
@@ -47,19 +48,11 @@ def main() -> None:
                         float(sure) - evaluate(model, data.validation)[1],
                     ]
                 )
-            first = first or rows
-            apart = [
-                [a - b for a, b in zip(*pair, strict=True)]
-                for pair in zip(rows, first, strict=True)
-            ]
-            for title, table in ((name, rows), ("minus none", apart)):
-                cells = [mean_and_spread(column) for column in zip(*table, strict=True)]
-                print(
-                    f"| {title} |",
-                    " | ".join(f"{m:+.3f} ± {s:.3f}" for m, s in cells),
-                    "|",
-                    flush=True,
-                )
+            found = list(zip(*rows, strict=True))
+            first = first or found
+            print(row(name, list(map(shown, found))))
+            cells = [apart(a, b) for a, b in zip(found, first, strict=True)]
+            print(row("minus none", cells), flush=True)
 
 
 if __name__ == "__main__":

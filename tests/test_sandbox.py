@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -387,7 +388,11 @@ def test_a_sandbox_killed_while_it_starts_is_started_again(
             super().__init__(*arguments, **settings)
             if left and "bwrap" in arguments[0][0]:
                 left -= 1
-                os.killpg(self.pid, signal.SIGKILL)  # bubblewrap may have made its child by now
+                # Bubblewrap may have made its child by now, which has left its group, and may not yet die with it.
+                os.kill(self.pid, signal.SIGSTOP)
+                for child in psutil.Process(self.pid).children(recursive=True):
+                    child.kill()
+                os.killpg(self.pid, signal.SIGKILL)
 
     monkeypatch.setattr(launch.subprocess, "Popen", Killed)
     if kills == 3:

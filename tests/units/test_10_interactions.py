@@ -444,7 +444,7 @@ def test_the_heat_map_writes_cells_and_leaves_empty_ones() -> None:
     )
     assert isinstance(figure, Figure)
     texts = [t.get_text() for t in figure.axes[0].texts]
-    assert texts == ["+0.100\n± 0.006", "-0.200\n± 0.300", "+0.000\n± 0.058"]
+    assert texts == ["+0.100\n± 0.006", "−0.200\n± 0.300", "+0.000\n± 0.058"]
     assert [t.get_weight() for t in figure.axes[0].texts] == ["bold", "normal", "normal"]
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["c\n", "d\ne"]
     assert plots.png(figure).startswith(b"\x89PNG")

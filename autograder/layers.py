@@ -161,7 +161,7 @@ def refuses_p(build: Remote, p: float, what: str) -> None:
     refuses_p_planned(plan, build, p, what)()
 
 
-def refuses_p_planned(plan: Plan, build: Remote, p: float, what: str) -> Callable[[], None]:
+def refuses_p_planned(plan: Plan, build: Remote | Later, p: float, what: str) -> Callable[[], None]:
     """Plan the calls of `refuses_p`."""
     wrong = ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (5, (5,)))
     calls = [(bad, shown, plan.call(build, p=bad)) for bad, shown in wrong]

@@ -348,12 +348,12 @@ class Plan:
         self._inputs: dict[int, torch.Tensor] = {}
         self._replies: list[Any] | None = None
 
-    def call(self, target: Remote | Later, *args: Any, **kwargs: Any) -> Later:
+    def call(self, target: Remote | Later, /, *args: Any, **kwargs: Any) -> Later:
         """Plan a call of an object, or of what an earlier step will return."""
         return self._add(target, args, kwargs, lambda reply: self._student._receive(reply.get("output")))
 
     def observe(
-        self, target: Remote | Later, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any
+        self, target: Remote | Later, /, *args: Any, cotangent: torch.Tensor | None = None, **kwargs: Any
     ) -> Later:
         """Plan what `Student.observe` does."""
         return self._add(

@@ -27,7 +27,7 @@ from autograder import expect, layers
 from autograder.checks import Exercise, check
 from autograder.draw import Draw
 from autograder.statistics import FALSE_ALARM
-from autograder.student import Plan, Remote, StudentError, fixture
+from autograder.student import Later, Plan, Remote, StudentError, fixture
 
 _LIBRARY = (
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_dropout_",
@@ -112,10 +112,12 @@ SAMPLED, SAMPLES = 40, 25
 def tosses_a_coin_for_each_value(student: Any, draw: Draw) -> None:
     """Every single value has a coin of its own: what is dropped differs along every axis of the input."""
     try:
-        _coin_for_each_value(_function(student), draw)
+        _coin_for_each_value(student, _function(student), draw)
     except expect.Failure as failure:
         x, p = draw.signed(*MAPS), draw.probability()
-        if failure.code == "drops:nothing" and bool((_values(student, x, p=p, training=False) == 0).any()):
+        if failure.code == "drops:nothing" and bool(
+            (_values(student, student.together(), x, p=p, training=False)() == 0).any()
+        ):
             said = "nothing is dropped in training, but values are with training=False: are the two exchanged?"
             raise expect.Failure("drops:in_evaluation_only", said) from None
         raise
@@ -124,37 +126,34 @@ def tosses_a_coin_for_each_value(student: Any, draw: Draw) -> None:
 @check("dropout", points=3)
 def drops_a_share_p_of_the_values(student: Any, draw: Draw) -> None:
     """A share p of the values is dropped, for a small p and for a large one, and one half where p is not given."""
-    _drops_a_share(_function(student), lambda x: _values(student, x), draw, "called with nothing but x")
+    _drops_a_share(student, _function(student), draw, "called with nothing but x")
 
 
 @check("dropout", points=3)
 def rescales_the_values_kept(student: Any, draw: Draw) -> None:
     """What is kept is x / (1 - p), exactly, for a small p and for a large one: so the mean over many draws is x."""
-    _rescales(_function(student), draw)
+    _rescales(student, _function(student), draw)
 
 
 @check("dropout", points=3)
 def changes_nothing_without_training(student: Any, draw: Draw) -> None:
     """With training=False the output is the input, with its dtype, whatever p is."""
     x, p = draw.signed(*MAPS), draw.probability()
-    layers.is_identity(_values(student, x, p=p, training=False), x, p, "eval", "with training=False the output")
-    layers.is_identity(_values(student, x, p=1.0, training=False), x, p, "eval_p1", "with training=False the output")
-    _keeps_dtypes(lambda x: _values(student, x, p=p, training=False), x, "with training=False the output")
+    plan, what = student.together(), "with training=False the output"
+    y, y_certain = (_values(student, plan, x, p=each, training=False) for each in (p, 1.0))
+    typed = {
+        dtype: _values(student, plan, x.to(dtype), p=p, training=False) for dtype in (torch.float32, torch.float16)
+    }
+    layers.is_identity(y(), x, p, "eval", what)
+    layers.is_identity(y_certain(), x, p, "eval_p1", what)
+    for dtype, output in typed.items():
+        expect.tensor(output(), what, dtype=dtype)
 
 
 @check("dropout", points=2)
 def draws_new_coins_at_each_call(student: Any, draw: Draw) -> None:
     """Coins of different values and of different calls have nothing to do with each other; they are torch's random numbers."""
-    target = expect.function(student.dropout, "dropout")
-
-    def calls(plan: Plan, p: float) -> Planned:
-        def output(x: Tensor) -> Attempt:
-            answer = expect.planned(plan.call(target, x, p=p), lambda: target(x, p=p))
-            return lambda: expect.tensor(answer(), "the output", shape=x.shape)
-
-        return output
-
-    _draws_afresh(student, draw, calls)
+    _draws_afresh(student, _function(student), draw)
     x, p = draw.signed(*MANY), draw.probability()
     outputs = student.fixture(seeded)(expect.function(student.dropout), x, p, draw.student_seed)
     expect.that(
@@ -170,44 +169,52 @@ def passes_the_gradient_on(student: Any, draw: Draw) -> None:
     """The gradient of a kept value is that of x / (1 - p), and zero where x was dropped; without training it is that of x."""
     x, g, p = draw.signed(*MAPS), draw.signed(*MAPS), draw.probability()
     function = expect.function(student.dropout, "dropout")
-    _values(student, x, p=p)
-    wanted = x.clone().requires_grad_()
-    expect.masked_gradient(student.observe(function, wanted, p=p, cotangent=g), x, g)
-    _within("eval", lambda: expect.masked_gradient(student.observe(function, wanted, p, False, cotangent=g), x, g))
-    _within("p0", lambda: expect.masked_gradient(student.observe(function, wanted, p=0.0, cotangent=g), x, g))
+    wanted, plan = x.clone().requires_grad_(), student.together()
+    y, seen = _values(student, plan, x, p=p), plan.observe(function, wanted, p=p, cotangent=g)
+    in_evaluation = plan.observe(function, wanted, p, False, cotangent=g)
+    at_zero = plan.observe(function, wanted, p=0.0, cotangent=g)
+    y()
+    expect.masked_gradient(seen.get(), x, g)
+    _within("eval", lambda: expect.masked_gradient(in_evaluation.get(), x, g))
+    _within("p0", lambda: expect.masked_gradient(at_zero.get(), x, g))
 
 
 @check("dropout", points=1)
 def leaves_its_input_alone(student: Any, draw: Draw) -> None:
     """The output has the dtype of the input, and the input is left as it is."""
     p = draw.probability()
-    _leaves_alone(student, draw, expect.function(student.dropout, "dropout"), p)
+    _leaves_alone(student.together(), draw, expect.function(student.dropout, "dropout"), p)()
 
 
 @check("dropout", points=1)
 def works_at_p_of_zero_and_one(student: Any, draw: Draw) -> None:
     """At p = 0 the output is the input; at p = 1 it is zero everywhere, and never NaN."""
-    _works_at_the_extremes(_function(student), draw)
+    _works_at_the_extremes(student.together(), _function(student), draw)()
 
 
 @check("dropout", points=1)
 def takes_any_shape(student: Any, draw: Draw) -> None:
     """It works for inputs of one to five dimensions; the arguments come in the order x, p, training."""
-    p = draw.probability()
-    _takes_any_shape(_function(student), draw, p)
-    x = draw.signed(*MAPS)
-    layers.takes_positions(lambda: expect.mixed(lambda: _values(student, x, p, True)), "dropout(x, p, True)")
+    p, plan = draw.probability(), student.together()
+    takes = _takes_any_shape(_function(student)(plan, p=p), draw)
+    by_position = _values(student, plan, draw.signed(*MAPS), p, True)
+    takes()
+    layers.takes_positions(lambda: expect.mixed(by_position), "dropout(x, p, True)")
 
 
 @check("dropout", points=1)
 def refuses_a_p_that_makes_no_sense(student: Any, draw: Draw) -> None:
     """A p outside [0, 1] is a ValueError that shows the value, with training=False as well."""
-    x, p = draw.signed(*FEW), draw.probability()
-    _values(student, x, p=p)
-    layers.refuses_p(student.fixture(given)(expect.function(student.dropout), x), p, "dropout")
-    for bad in (-p, 1 + p):
+    x, p, plan = draw.signed(*FEW), draw.probability(), student.together()
+    y = _values(student, plan, x, p=p)
+    of_p = plan.call(student.fixture(given), student.dropout, x)
+    refused = layers.refuses_p_planned(plan, of_p, p, "dropout")
+    in_evaluation = [(bad, plan.call(student.dropout, x, bad, False)) for bad in (-p, 1 + p)]
+    y()
+    refused()
+    for bad, call in in_evaluation:
         what = f"dropout(x, p={bad:g}, training=False)"
-        expect.raises("ValueError", student.dropout, x, bad, False, what=what, code="p_refused_in_evaluation")
+        expect.raised("ValueError", call.get, what=what, code="p_refused_in_evaluation")
 
 
 # -- Dropout -------------------------------------------------------------------------------------------------------------
@@ -216,19 +223,19 @@ def refuses_a_p_that_makes_no_sense(student: Any, draw: Draw) -> None:
 @check("Dropout", points=2)
 def layer_tosses_a_coin_for_each_value(student: Any, draw: Draw) -> None:
     """In training every single value has a coin of its own: what is dropped differs along every axis of the input."""
-    _coin_for_each_value(_layers(student), draw)
+    _coin_for_each_value(student, _layers(student), draw)
 
 
 @check("Dropout", points=2)
 def layer_drops_a_share_p(student: Any, draw: Draw) -> None:
     """A share p of the values is dropped, for a small p and for a large one, and one half where p is not given."""
-    _drops_a_share(_layers(student), lambda x: _output(_layer(student), x), draw, "made without arguments")
+    _drops_a_share(student, _layers(student), draw, "made without arguments")
 
 
 @check("Dropout", points=2)
 def layer_rescales_what_is_kept(student: Any, draw: Draw) -> None:
     """What is kept is x / (1 - p), exactly, for a small p and for a large one: so the mean over many draws is x."""
-    _rescales(_layers(student), draw)
+    _rescales(student, _layers(student), draw)
 
 
 @check("Dropout", points=5)
@@ -261,52 +268,61 @@ def layer_changes_nothing_in_evaluation(student: Any, draw: Draw) -> None:
 @check("Dropout", points=2)
 def layer_draws_coins_afresh(student: Any, draw: Draw) -> None:
     """Coins of different values and of different calls have nothing to do with each other."""
-    _draws_afresh(student, draw, lambda plan, p: layers.PlannedLayer(student, plan, "Dropout", p=p).output)
+    _draws_afresh(student, _layers(student), draw)
 
 
 @check("Dropout", points=1)
 def layer_passes_gradients_on(student: Any, draw: Draw) -> None:
     """The gradient of a kept value is that of x / (1 - p), and zero where x was dropped; in evaluation it is that of x."""
     x, g, p = draw.signed(*MAPS), draw.signed(*MAPS), draw.probability()
-    layer, never = _layer(student, p=p), _layer(student, p=0.0)
-    _output(layer, x)
-    _gradient_is_masked(student, layer, x, g)
-    _within("p0", lambda: _gradient_is_masked(student, never, x, g))
-    expect.mode(layer, training=False)
-    _within("eval", lambda: _gradient_is_masked(student, layer, x, g))
+    plan = student.together()
+    layer, never = (layers.PlannedLayer(student, plan, "Dropout", p=each) for each in (p, 0.0))
+
+    def masked(layer: layers.PlannedLayer, training: bool = True) -> Callable[[], None]:
+        return _gradient_is_masked(student, plan, layer, training, x, g)
+
+    y, in_training, at_zero = layer.output(x), masked(layer), masked(never)
+    mode, in_evaluation = layer.mode(training=False), masked(layer, training=False)
+    layer.remote()
+    never.remote()
+    y()
+    in_training()
+    _within("p0", at_zero)
+    mode()
+    _within("eval", in_evaluation)
 
 
 @check("Dropout", points=1)
 def layer_leaves_no_trace(student: Any, draw: Draw) -> None:
     """The output has the dtype of the input, the input is left as it is, and no mask is kept in the module."""
-    p = draw.probability()
-    layer = _layer(student, p=p)
-    _output(layer, draw.signed(*MAPS))
-    expect.no_state(student.module(layer))
-    _leaves_alone(student, draw, layer)
+    p, plan = draw.probability(), student.together()
+    layer = layers.PlannedLayer(student, plan, "Dropout", p=p)
+    y, leaves_alone = layer.output(draw.signed(*MAPS)), _leaves_alone(plan, draw, layer.made)
+    y()
+    expect.no_state(student.module(layer.remote()))
+    leaves_alone()
 
 
 @check("Dropout", points=1)
 def layer_works_at_p_of_zero_and_one(student: Any, draw: Draw) -> None:
     """At p = 0 the output is the input; at p = 1 it is zero everywhere, and never NaN. Inputs may have any shape."""
-    x, plan = draw.signed(*FEW), student.together()
-    extreme = {repr(p): layers.PlannedLayer(student, plan, "Dropout", p=p).output(x) for p in layers.EXTREMES}
-    value = layers.PlannedLayer(student, plan, "Dropout", p=0.0).output(x)
-    layer = layers.PlannedLayer(student, plan, "Dropout", p=draw.probability())
-    shaped = [(shape, layer.output(draw.signed(*shape))) for shape in SHAPES]
-    layers.at_the_extremes(lambda _, p: extreme[repr(p)](), x, "the output")
-    expect.eventually(lambda: expect.close(value(), x, "the output at p = 0", "p0_value"))
-    for shape, output in shaped:
-        _takes_shape(shape, output)
+    plan, planned = student.together(), _layers(student)
+    works = _works_at_the_extremes(plan, planned, draw)
+    takes = _takes_any_shape(planned(plan, p=draw.probability()), draw)
+    works()
+    takes()
 
 
 @check("Dropout", points=1)
 def layer_refuses_a_bad_p(student: Any, draw: Draw) -> None:
     """A p outside [0, 1] is a ValueError, raised when the layer is made, that shows the value."""
-    build, p = expect.function(student.Dropout, "Dropout"), draw.probability()
-    _layer(student, p=p)
-    layers.takes_positions(lambda: _output(_layer(student, p), draw.signed(*FEW)), "Dropout(p)")
-    layers.refuses_p(build, p, "Dropout")
+    build, p, plan = expect.function(student.Dropout, "Dropout"), draw.probability(), student.together()
+    layer = layers.PlannedLayer(student, plan, "Dropout", p=p)
+    by_position = layers.PlannedLayer(student, plan, "Dropout", p).output(draw.signed(*FEW))
+    refused = layers.refuses_p_planned(plan, build, p, "Dropout")
+    layer.remote()
+    layers.takes_positions(by_position, "Dropout(p)")
+    refused()
 
 
 # -- mc_dropout_predict --------------------------------------------------------------------------------------------------
@@ -507,7 +523,9 @@ KINDS = (
 def lets_every_kind_of_dropout_drop(student: Any, draw: Draw) -> None:
     """Every layer that drops at random is active, at any depth: the library's kinds, and classes that you write yourself."""
     network = Network(draw, 7, KINDS)
-    found = [_inactive(student, network, modes) for modes in ([False], [True])]
+    plan = student.together()
+    calls = [_predict_planned(student, plan, network, 2, modes, p=1.0) for modes in ([False], [True])]
+    found = [_inactive(_mean(predict(), network), network) for predict in calls]
     if "?" in found:
         raise expect.Failure("kinds", "with every dropout at p = 1 the result is none that the model can give")
     names = [KINDS[ord(letter) - ord("a")] for letter in found[0] or found[1]]
@@ -520,10 +538,12 @@ def lets_every_kind_of_dropout_drop(student: Any, draw: Draw) -> None:
 @check("mc_dropout_predict", points=3)
 def leaves_batch_norm_alone(student: Any, draw: Draw) -> None:
     """Batch norm uses its running statistics, and these are the same afterwards, whatever mode the model was in."""
-    found = []
+    plan, calls, found = student.together(), [], []
     for maps, modes in ((False, [True]), (True, [True]), (False, [False]), (True, [False])):
         network = Network(draw, 12, maps=maps)
-        seen = _predict(student, network, 3, modes=modes)
+        calls.append((maps, modes, network, _predict_planned(student, plan, network, 3, modes)))
+    for maps, modes, network, predict in calls:
+        seen = predict()
         before, after = (_table(_table(seen.get(key)).get("buffers")) for key in ("before", "after"))
         what = f"BatchNorm{2 if maps else 1}d of a model in {'training' if modes[0] else 'evaluation'} mode"
         case = f"{2 if maps else 1}d_{'training' if modes[0] else 'evaluation'}"
@@ -543,14 +563,11 @@ def puts_each_mode_back(student: Any, draw: Draw) -> None:
     """Afterwards each module is in the mode it was in, also where some were in training and others in evaluation mode."""
     network = Network(draw, 5, ("Dropout", "own.Dropout"))
     mixed = [False, True, True, False, True]
-    left = []
-    for name, modes in (
-        ("evaluation", [False]),
-        ("training", [True]),
-        ("mixed", mixed),
-        ("mixed", [not m for m in mixed]),
-    ):
-        seen = _predict(student, network, 2, modes=modes)
+    cases = (("evaluation", [False]), ("training", [True]), ("mixed", mixed), ("mixed", [not m for m in mixed]))
+    plan, left = student.together(), []
+    calls = [(name, _predict_planned(student, plan, network, 2, modes)) for name, modes in cases]
+    for name, predict in calls:
+        seen = predict()
         before, after = (_table(_table(seen.get(key)).get("modes")) for key in ("before", "after"))
         wrong = [module for module, mode in before.items() if after.get(module) != mode]
         if wrong:
@@ -602,18 +619,20 @@ def leaves_no_graph_and_no_change(student: Any, draw: Draw) -> None:
 @check("mc_dropout_predict", points=1)
 def serves_images_and_single_samples(student: Any, draw: Draw) -> None:
     """It works for any input the model takes, for one example, and for one sample, whose probabilities are then the mean."""
-    network = Network(draw, 6, maps=True)
-    seen = _predict(student, network, 5, by_name=True)
-    _within("images", lambda: network.kept(_mean(seen, network), 5, judged=False))
-    _within("images", lambda: _std(seen, network))
-    network = Network(draw, 1)
-    seen = _predict(student, network, 5)
-    _within("one_example", lambda: network.kept(_mean(seen, network), 5, judged=False))
-    _within("one_example", lambda: _std(seen, network))
-    network = Network(draw, 8)
-    seen = _predict(student, network, 1)
+    plan = student.together()
+    images, one, eight = Network(draw, 6, maps=True), Network(draw, 1), Network(draw, 8)
+    of_images = _predict_planned(student, plan, images, 5, by_name=True)
+    of_one = _predict_planned(student, plan, one, 5)
+    of_one_sample = _predict_planned(student, plan, eight, 1)
+    seen = of_images()
+    _within("images", lambda: images.kept(_mean(seen, images), 5, judged=False))
+    _within("images", lambda: _std(seen, images))
+    seen = of_one()
+    _within("one_example", lambda: one.kept(_mean(seen, one), 5, judged=False))
+    _within("one_example", lambda: _std(seen, one))
+    seen = of_one_sample()
     # The standard deviation of one value is 0, or, with n - 1, not defined: NaN is right, and is not looked at.
-    _within("one_sample", lambda: network.kept(_mean(seen, network), 1, judged=False))
+    _within("one_sample", lambda: eight.kept(_mean(seen, eight), 1, judged=False))
 
 
 class Network:
@@ -774,42 +793,29 @@ _SAID = {
 
 # -- shared --------------------------------------------------------------------------------------------------------------
 
-Answer = Callable[[Tensor, float], Tensor]
-"""The output in training mode for an input and p."""
-
 Attempt = Callable[[], Tensor]
 """Gives a planned answer, and from the second time on what another call returns."""
 
 Planned = Callable[[Tensor], Attempt]
 """Plans a call for an input."""
 
-
-def _values(student: Any, x: Tensor, *args: Any, **options: Any) -> Tensor:
-    return expect.tensor(expect.call(student.dropout, x, *args, what="dropout", **options), "the output", shape=x.shape)
-
-
-def _function(student: Any) -> Answer:
-    return lambda x, p: _values(student, x, p=p)
+Asked = Callable[..., Planned]
+"""Given a plan and options, such as p: `dropout` with these, or a new layer made with them."""
 
 
-def _layer(student: Any, *args: Any, **options: Any) -> Remote:
-    return layers.made(student.Dropout, *args, what="Dropout", **options)
+def _values(student: Any, plan: Plan, x: Tensor, *args: Any, **options: Any) -> Attempt:
+    """Plan the output of `dropout`."""
+    target = expect.function(student.dropout, "dropout")
+    answer = expect.planned(plan.call(target, x, *args, **options), lambda: target(x, *args, **options))
+    return lambda: expect.tensor(answer(), "the output", shape=x.shape)
 
 
-def _output(layer: Remote, x: Tensor) -> Tensor:
-    return expect.tensor(layer(x), "the output", shape=x.shape)
+def _function(student: Any) -> Asked:
+    return lambda plan, **options: lambda x: _values(student, plan, x, **options)
 
 
-def _layers(student: Any) -> Answer:
-    """Answer with a layer for each p, made when it is first asked for."""
-    made: dict[tuple[float, type], Remote] = {}
-
-    def answer(x: Tensor, p: float) -> Tensor:
-        if (p, type(p)) not in made:
-            made[p, type(p)] = _layer(student, p=p)
-        return _output(made[p, type(p)], x)
-
-    return answer
+def _layers(student: Any) -> Asked:
+    return lambda plan, **options: layers.PlannedLayer(student, plan, "Dropout", **options).output
 
 
 def _within(prefix: str, attempt: Callable[[], object]) -> None:
@@ -820,46 +826,44 @@ def _within(prefix: str, attempt: Callable[[], object]) -> None:
         raise expect.Failure(f"{prefix}_{failure.code}", failure.message, failure.evidence) from None
 
 
-def _coin_for_each_value(answer: Answer, draw: Draw) -> None:
+def _coin_for_each_value(student: Any, asked: Asked, draw: Draw) -> None:
     x, p = draw.signed(*MAPS), draw.probability()
-    expect.constant_zero_pattern(expect.mixed(lambda: answer(x, p)), over=())
+    expect.constant_zero_pattern(expect.mixed(asked(student.together(), p=p)(x)), over=())
 
 
-def _drops_a_share(answer: Answer, by_default: Callable[[Tensor], Tensor], draw: Draw, called: str) -> None:
-    x, alarm = draw.signed(*COUNTED), FALSE_ALARM / 4
+def _drops_a_share(student: Any, asked: Asked, draw: Draw, called: str) -> None:
+    x, alarm, plan = draw.signed(*COUNTED), FALSE_ALARM / 4, student.together()
     p, large = draw.probability(*SMALL), draw.probability(0.6, 0.8)
-    expect.drop_rate(answer(x, p), p, alarm, candidates=layers.wrong_rates(p))
-    expect.drop_rate(answer(x, large), large, alarm, code="rate_large")
+    y, y_large, y_default = (asked(plan, **options)(x) for options in ({"p": p}, {"p": large}, {}))
+    expect.drop_rate(y(), p, alarm, candidates=layers.wrong_rates(p))
+    expect.drop_rate(y_large(), large, alarm, code="rate_large")
     # That the others passed says which mistake it is, whatever the rate.
     try:
-        expect.drop_rate(by_default(x), 0.5, alarm)
+        expect.drop_rate(y_default(), 0.5, alarm)
     except expect.Failure as failure:
         code = "rate_by_default:another" if failure.code.startswith("rate:") else f"by_default_{failure.code}"
         raise expect.Failure(code, f"{called}: {failure.message}", failure.evidence) from None
 
 
-def _rescales(answer: Answer, draw: Draw) -> None:
-    x = draw.signed(*MAPS)
-    for p, family in ((draw.probability(), "scale"), (draw.probability(0.6, 0.8), "scale_large")):
-        y = answer(x, p)
+def _rescales(student: Any, asked: Asked, draw: Draw) -> None:
+    x, plan = draw.signed(*MAPS), student.together()
+    rates = {"scale": draw.probability(), "scale_large": draw.probability(0.6, 0.8)}
+    for (family, p), output in [(item, asked(plan, p=item[1])(x)) for item in rates.items()]:
+        y = output()
         for _ in range(64):  # one call does, but where a single coin decides over everything: 0.8^65 < 1e-6
-            y = y if bool((y != 0).any()) else answer(x, p)
+            y = y if bool((y != 0).any()) else output()
         expect.scale(y, x, p, family)
 
 
-def _draws_afresh(student: Any, draw: Draw, planned: Callable[[Plan, float], Planned]) -> None:
-    """Expect independent coins.
-
-    Args:
-        planned: plans a new object, such as a layer, for a plan and p; what it returns plans a call of it.
-    """
+def _draws_afresh(student: Any, asked: Asked, draw: Draw) -> None:
+    """Expect independent coins."""
     x, other, p, alarm, plan = (
         draw.signed(*MANY), draw.signed(*MANY), draw.probability(), FALSE_ALARM / 4, student.together()
     )  # fmt: skip
     few = draw.signed(*FEW_VALUES)
-    one = planned(plan, p)
+    one = asked(plan, p=p)
     outputs, smaller = [one(x)], one(x[:5])  # a layer sees batches of many sizes
-    outputs += [one(x), planned(plan, p)(x), one(other)]
+    outputs += [one(x), asked(plan, p=p)(x), one(other)]
     called = [one(few) for _ in range(CALLS)]
     first = (outputs[0]() == 0).flatten(1)
     smaller()
@@ -876,33 +880,43 @@ def _draws_afresh(student: Any, draw: Draw, planned: Callable[[Plan, float], Pla
     layers.does_not_seed(student, draw.student_seed, outputs[0])
 
 
-def _keeps_dtypes(answer: Callable[[Tensor], Tensor], x: Tensor, what: str) -> None:
-    for dtype in (torch.float32, torch.float16):
-        expect.tensor(answer(x.to(dtype)), what, shape=x.shape, dtype=dtype)
+def _leaves_alone(plan: Plan, draw: Draw, target: Remote | Later, *args: Any) -> Callable[[], None]:
+    """Plan calls for inputs of each dtype; what is returned expects it of the output, and the input to be as it was."""
+    inputs = [draw.signed(*MAPS, dtype=d) for d in (torch.float32, torch.float64, torch.float16, torch.bfloat16)]
+    calls = [(x, plan.observe(target, x, *args)) for x in inputs]
+
+    def leaves_alone() -> None:
+        for x, call in calls:
+            seen = call.get()
+            expect.tensor(seen.output, f"the output for {x.dtype} input", shape=x.shape, dtype=x.dtype)
+            expect.unchanged(x, seen.arguments[0])
+
+    return leaves_alone
 
 
-def _leaves_alone(student: Any, draw: Draw, target: Remote, *args: Any) -> None:
-    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-        x = draw.signed(*MAPS, dtype=dtype)
-        seen = student.observe(target, x, *args)
-        expect.tensor(seen.output, f"the output for {dtype} input", shape=x.shape, dtype=dtype)
-        expect.unchanged(x, seen.arguments[0])
-
-
-def _works_at_the_extremes(answer: Answer, draw: Draw) -> None:
+def _works_at_the_extremes(plan: Plan, asked: Asked, draw: Draw) -> Callable[[], None]:
     x = draw.signed(*FEW)
-    layers.at_the_extremes(answer, x, "the output")
-    expect.eventually(lambda: expect.close(answer(x, 0.0), x, "the output at p = 0", "p0_value"))
+    extreme, value = {repr(p): asked(plan, p=p)(x) for p in layers.EXTREMES}, asked(plan, p=0.0)(x)
+
+    def works() -> None:
+        layers.at_the_extremes(lambda _, p: extreme[repr(p)](), x, "the output")
+        expect.eventually(lambda: expect.close(value(), x, "the output at p = 0", "p0_value"))
+
+    return works
 
 
 # At least 40 values each: none of them, or all, are dropped with 0.8^40 < 1.4e-4, and in 64 tries never.
 SHAPES = ((43,), (7, 9), (3, 4, 5), (3, 2, 3, 2, 2))
 
 
-def _takes_any_shape(answer: Answer, draw: Draw, p: float) -> None:
-    for shape in SHAPES:
-        x = draw.signed(*shape)
-        _takes_shape(shape, lambda x=x: answer(x, p))
+def _takes_any_shape(planned: Planned, draw: Draw) -> Callable[[], None]:
+    outputs = [(shape, planned(draw.signed(*shape))) for shape in SHAPES]
+
+    def takes() -> None:
+        for shape, output in outputs:
+            _takes_shape(shape, output)
+
+    return takes
 
 
 def _takes_shape(shape: Sequence[int], attempt: Attempt) -> None:
@@ -960,19 +974,30 @@ def around_dropout(layer: Any, x: torch.Tensor, cotangent: torch.Tensor) -> dict
     return {"asked": len(asked), "output": output, "gradient": gradient}
 
 
-def _gradient_is_masked(student: Any, layer: Remote, x: Tensor, g: Tensor) -> None:
-    """Expect the gradient of an element-wise product, of what the layer does itself.
+def _gradient_is_masked(
+    student: Any, plan: Plan, layer: layers.PlannedLayer, training: bool, x: Tensor, g: Tensor
+) -> Callable[[], None]:
+    """Plan a call; what is returned expects the gradient of an element-wise product, of what the layer does itself.
 
     A layer that leaves the arithmetic to `dropout` passes on what `dropout` does. Where that passes no gradient, the layer
     is tried around a function that does.
+
+    Args:
+        training: the mode that the layer is in at this place of the plan.
     """
-    try:
-        expect.masked_gradient(student.observe(layer, x.clone().requires_grad_(), cotangent=g), x, g)
-    except expect.Failure:
-        seen = _table(student.fixture(around_dropout)(layer, x, g))
-        output, gradient = seen.get("output"), seen.get("gradient")
-        if not (seen.get("asked") and _same(2 * x, output) and _same(2 * g, gradient)):
-            raise
+    observed = plan.observe(layer.made, x.clone().requires_grad_(), cotangent=g)
+
+    def masked() -> None:
+        try:
+            expect.masked_gradient(observed.get(), x, g)
+        except expect.Failure:
+            student.fixture(layers.set_mode)(layer.remote(), training)  # the rest of the plan may have changed it
+            seen = _table(student.fixture(around_dropout)(layer.remote(), x, g))
+            output, gradient = seen.get("output"), seen.get("gradient")
+            if not (seen.get("asked") and _same(2 * x, output) and _same(2 * g, gradient)):
+                raise
+
+    return masked
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -1000,18 +1025,27 @@ def _hidden(x: Tensor, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     return unit(w["mean"], w["variance"]), unit(wide.mean(dim=axes), wide.var(dim=axes, correction=0))
 
 
-def _predict(
+def _predict(student: Any, network: Network, samples: int, calls: int = 1) -> dict[str, Any]:
+    """Let the learner's function predict with a network; return what `predicted` reports."""
+    return _predict_planned(student, student.together(), network, samples, calls=calls)()
+
+
+def _predict_planned(
     student: Any,
+    plan: Plan,
     network: Network,
     samples: int,
     modes: Sequence[bool] = (False,),
     p: float | None = None,
     **options: Any,
-) -> dict[str, Any]:
+) -> Callable[[], dict[str, Any]]:
+    """Plan what `_predict` does; what is returned reads the answer."""
     run, target = student.fixture(predicted), expect.function(student.mc_dropout_predict, "mc_dropout_predict")
     rate = network.p if p is None else p
-    seen = run(target, network.weights, network.x, samples, list(network.kinds), rate, list(modes), **options)
-    return {**_table(seen), "samples": samples}
+    call = plan.call(
+        run, target, network.weights, network.x, samples, list(network.kinds), rate, list(modes), **options
+    )
+    return lambda: {**_table(call.get()), "samples": samples}
 
 
 def _mean(seen: Mapping[str, Any], network: Network, call: int = 0) -> Tensor:
@@ -1041,9 +1075,8 @@ def _result(seen: Mapping[str, Any], network: Network, index: int, name: str, ca
         raise expect.Failure(f"{name}_{failure.code}", failure.message) from None
 
 
-def _inactive(student: Any, network: Network, modes: Sequence[bool]) -> str:
+def _inactive(mean: Tensor, network: Network) -> str:
     """Return the letters of the kinds that did not drop at p = 1, where a part is 0 if it drops, and else the hidden unit."""
-    mean = _mean(_predict(student, network, 2, modes, p=1.0), network)
     choices = torch.tensor(list(product([0.0, 1.0], repeat=len(network.kinds))), dtype=torch.float64)
     factors = choices @ network.weights["branches"].double()  # (1024, K)
     logits = network.weights["bias"].double() + network.hidden[:, None] * factors[:, None, :]  # (1024, N, K)

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder import expect
+from autograder import expect, layers
 from autograder.checks import Exercise, check
 from autograder.draw import Draw
-from autograder.student import Plan, Remote, StudentError
+from autograder.student import Later, Plan, Remote, StudentError
 
 # `F.cross_entropy` itself is fine, on targets of one's own: it is its argument that would be the answer. The other names are
 # what it calls, for whoever goes there directly.
@@ -70,17 +70,19 @@ APART = 2e-3
 def spreads_alpha_over_all_classes(student: Any, draw: Draw) -> None:
     """The true class gets 1 - alpha + alpha/K, each other class alpha/K, for a small alpha and for a large one."""
     # The large one first: with it random labels, if somebody draws such, differ from the true ones in all batches but 1e-7.
+    plan, calls = student.together(), []
     for low, high in ((0.6, 0.8), (0.06, 0.2)):
         target, classes = _labels(draw), draw.integer(8, 9)
-        alpha = draw.probability(low, high)
-        _smoothed(student, target, classes, alpha, "value")
+        calls.append(_smoothed(student, plan, target, classes, draw.probability(low, high), "value"))
+    for are_right in calls:
+        are_right()
 
 
 @check("smooth_labels", points=1)
 def rows_are_distributions(student: Any, draw: Draw) -> None:
     """No target is negative, and those of an example sum to 1."""
     target, classes, alpha = _labels(draw), draw.integer(8, 9), draw.probability()
-    targets = _table(student, target, classes, alpha).double()
+    targets = _table(student, student.together(), target, classes, alpha)().double()
     expect.that(
         not bool((targets < -1e-6).any()), "sign:negative", f"targets are probabilities, but one is {targets.min():.4g}"
     )
@@ -94,27 +96,31 @@ def rows_are_distributions(student: Any, draw: Draw) -> None:
 @check("smooth_labels", points=1)
 def serves_every_alpha(student: Any, draw: Draw) -> None:
     """With alpha = 0 targets are one-hot, with alpha = 1 the same for every class; 0 and 1 may be integers."""
-    for alpha in (0.0, 0, 1.0, 1):
-        _smoothed(student, _labels(draw), 8, alpha, f"alpha{alpha:g}")
+    plan = student.together()
+    calls = [_smoothed(student, plan, _labels(draw), 8, alpha, f"alpha{alpha:g}") for alpha in (0.0, 0, 1.0, 1)]
+    for are_right in calls:
+        are_right()
 
 
 @check("smooth_labels", points=1)
 def serves_every_batch(student: Any, draw: Draw) -> None:
     """One example, two classes, or a batch in which every class occurs; called with names; and the target is left as it is."""
-    classes = draw.integer(5, 7)
+    smooth, classes = expect.function(student.smooth_labels, "smooth_labels"), draw.integer(5, 7)
+    plan, calls = student.together(), []
     for name, target, count in (
         ("one", torch.tensor([2]), classes),
         ("two", draw.permutation(2).repeat(4), 2),
         ("all", draw.permutation(classes).repeat(2), classes),
     ):
         alpha = draw.probability()
-        smooth = expect.function(student.smooth_labels, "smooth_labels")
-        targets = _read(smooth(target=target, num_classes=count, alpha=alpha), target, count, alpha)
+        calls.append((name, target, count, alpha, plan.call(smooth, target=target, num_classes=count, alpha=alpha)))
+    observed = _labels(draw)
+    seen = plan.observe(smooth, observed, 8, 0.1)
+    for name, target, count, alpha, call in calls:
+        targets = _read(call.get(), target, count, alpha)
         what = f"with {len(target)} examples and {count} classes, the targets"
         expect.close(targets, _targets(target, count, alpha), what, f"batch_{name}")
-    target = _labels(draw)
-    seen = student.observe(expect.function(student.smooth_labels), target, 8, 0.1)
-    expect.unchanged(target, seen.arguments[0], "target")
+    expect.unchanged(observed, seen.get().arguments[0], "target")
 
 
 # -- LabelSmoothingCrossEntropy ------------------------------------------------------------------------------------------
@@ -123,22 +129,29 @@ def serves_every_batch(student: Any, draw: Draw) -> None:
 @check("LabelSmoothingCrossEntropy", points=5)
 def is_the_cross_entropy_with_smoothed_targets(student: Any, draw: Draw) -> None:
     """The loss is the mean over examples of minus the sum over classes of target times log-probability."""
+    plan, calls = student.together(), []
     for low, high in ((0.06, 0.2), (0.6, 0.8)):
         logits, target, alpha, right, wrong = _telling_batch(draw, low, high)
-        value = _loss(student, alpha=alpha)(logits, target)
-        _agrees(value, right, lambda wrong=wrong: wrong, "value")
+        calls.append((right, wrong, _Loss(student, plan, alpha=alpha).value(logits, target)))
+    for right, wrong, call in calls:
+        _agrees(call(), right, lambda wrong=wrong: wrong, "value")
 
 
 @check("LabelSmoothingCrossEntropy", points=3)
 def reduces_as_asked(student: Any, draw: Draw) -> None:
     """A loss for each example is what "none" gives, (N,); "mean" gives their mean and "sum" their sum, as one number."""
     logits, target, alpha = _batch(draw)
-    each = _each(student, logits, target, alpha)
+    plan = student.together()
+    calls = {
+        reduction: _Loss(student, plan, alpha=alpha, reduction=reduction).value(logits, target)
+        for reduction in ("none", "mean", "sum")
+    }
+    each = _each(calls["none"](), logits)
     mean, total = float(each.double().mean()), float(each.double().sum())
     known = {"mean": mean, "sum": total, "over_classes": mean / logits.shape[1], "first": float(each[0])}
     failures = []
     for reduction, right in (("mean", mean), ("sum", total)):
-        value = _loss(student, alpha=alpha, reduction=reduction)(logits, target)
+        value = calls[reduction]()
         what = f"the {reduction} of what you return for “none”"
         try:
             _agrees(value, right, lambda: known, reduction, what)
@@ -155,10 +168,9 @@ def reduces_as_asked(student: Any, draw: Draw) -> None:
 def is_right_for_huge_logits(student: Any, draw: Draw) -> None:
     """With logits of 1e4 and -1e4 the loss and its gradient are finite, and right."""
     alpha, batches = draw.probability(), _huge(draw)
-    seen = {}
-    for name, (logits, target) in batches.items():
-        loss = _loss(student, alpha=alpha)
-        seen[name] = student.observe(loss, logits.clone().requires_grad_(), target, cotangent=torch.ones(()))
+    plan = student.together()
+    calls = {name: _Loss(student, plan, alpha=alpha).slope(*batch) for name, batch in batches.items()}
+    seen = {name: call() for name, call in calls.items()}
     lost = [
         name
         for name, s in seen.items()
@@ -193,8 +205,7 @@ def is_right_for_huge_logits(student: Any, draw: Draw) -> None:
 def passes_a_gradient(student: Any, draw: Draw) -> None:
     """The gradient of each logit is its probability minus its target, over the size of the batch."""
     logits, target, alpha = _batch(draw)
-    loss = _loss(student, alpha=alpha)
-    seen = student.observe(loss, logits.clone().requires_grad_(), target, cotangent=torch.ones(()))
+    seen = _Loss(student, student.together(), alpha=alpha).slope(logits, target)()
     _gradient(seen, logits, target, alpha, "gradient")
 
 
@@ -213,7 +224,7 @@ def serves_every_alpha_and_batch(student: Any, draw: Draw) -> None:
     ):
         logits, target = draw.normal(examples, classes, scale=2), draw.labels(examples, classes)
         target[0] = classes - 1  # so that the largest label does tell how many classes there are
-        calls.append((alpha, logits, target, _loss_of(student, plan, logits, target, alpha=alpha)))
+        calls.append((alpha, logits, target, _Loss(student, plan, alpha=alpha).value(logits, target)))
     for alpha, logits, target, call in calls:
         examples, classes = logits.shape
         family = f"alpha{alpha:g}" if alpha in (0, 1) else "alpha"
@@ -236,7 +247,7 @@ def keeps_its_signature(student: Any, draw: Draw) -> None:
     plan = student.together()
 
     def planned(*args: Any, **options: Any) -> Callable[[], Any]:
-        return _loss_of(student, plan, logits, target, *args, **options)
+        return _Loss(student, plan, *args, **options).value(logits, target)
 
     unsmoothed, summed = planned(alpha=0.0), planned(alpha=0.1, reduction="sum")
     given, mean = planned(), planned(alpha=0.1, reduction="mean")
@@ -266,10 +277,12 @@ def keeps_its_signature(student: Any, draw: Draw) -> None:
 @check("LabelSmoothingCrossEntropy", points=1)
 def refuses_alpha_outside_its_range(student: Any, draw: Draw) -> None:
     """An alpha below 0 or above 1 is a ValueError."""
-    accepted = {}
-    for bad in (-draw.probability(), -0.001, 1.001, 1 + draw.probability(), 5):
+    plan, accepted = student.together(), {}
+    wrong = (-draw.probability(), -0.001, 1.001, 1 + draw.probability(), 5)
+    calls = [(bad, _refuses(student, plan, draw, f"alpha = {bad:.4g}", "alpha", alpha=bad)) for bad in wrong]
+    for bad, is_refused in calls:
         try:
-            _refuses(student, draw, f"alpha = {bad:.4g}", "alpha", alpha=bad)
+            is_refused()
         except expect.Failure as failure:
             if failure.code != "alpha_refused:nothing":
                 raise
@@ -282,24 +295,32 @@ def refuses_alpha_outside_its_range(student: Any, draw: Draw) -> None:
 @check("LabelSmoothingCrossEntropy", points=1)
 def refuses_other_reductions(student: Any, draw: Draw) -> None:
     """A reduction that is none of the three is a ValueError."""
-    for bad in ("average", "batchmean", "max"):
-        _refuses(student, draw, f"reduction = “{bad}”", "reduction", reduction=bad)
+    plan, wrong = student.together(), ("average", "batchmean", "max")
+    calls = [_refuses(student, plan, draw, f"reduction = “{bad}”", "reduction", reduction=bad) for bad in wrong]
+    for is_refused in calls:
+        is_refused()
 
 
 @check("LabelSmoothingCrossEntropy", points=1)
 def is_a_module_without_memory(student: Any, draw: Draw) -> None:
     """It is an nn.Module, the same in training and evaluation; a call leaves its inputs alone and nothing to the next call."""
     logits, target, alpha = _batch(draw)
-    loss = _loss(student, alpha=alpha)
-    student.module(loss)
-    seen = student.observe(loss, logits, target)
+    other, others_target = draw.normal(6, 5, scale=2), draw.labels(6, 5)
+    plan = student.together()
+    loss = _Loss(student, plan, alpha=alpha)
+    observed = plan.observe(loss.made, logits, target)
+    new = _Loss(student, plan, alpha=alpha).value(other, others_target)
+    second, mode, evaluated = (
+        loss.value(other, others_target), loss.mode(training=False), loss.value(other, others_target)
+    )  # fmt: skip
+    student.module(loss.remote())
+    seen = observed.get()
     expect.unchanged(logits, seen.arguments[0], "logits")
     expect.unchanged(target, seen.arguments[1], "target")
-    other, others_target = draw.normal(6, 5, scale=2), draw.labels(6, 5)
-    fresh = expect.scalar(_loss(student, alpha=alpha)(other, others_target), "the loss")
-    _agrees(loss(other, others_target), fresh, dict, "memory", "in a second call, what a new loss gave:", "remembers")
-    expect.mode(loss, training=False)
-    _agrees(loss(other, others_target), fresh, dict, "eval", "in evaluation mode, what training mode gave:", "differs")
+    fresh = expect.scalar(new(), "the loss")
+    _agrees(second(), fresh, dict, "memory", "in a second call, what a new loss gave:", "remembers")
+    mode()
+    _agrees(evaluated(), fresh, dict, "eval", "in evaluation mode, what training mode gave:", "differs")
 
 
 # -- what is right, and what is not --------------------------------------------------------------------------------------
@@ -358,9 +379,14 @@ def _wrong_targets(target: Tensor, classes: int, alpha: float) -> dict[str, Tens
     }
 
 
-def _smoothed(student: Any, target: Tensor, classes: int, alpha: float, code: str) -> None:
+def _smoothed(student: Any, plan: Plan, target: Tensor, classes: int, alpha: float, code: str) -> Callable[[], None]:
+    """Plan a call; what is returned expects the right targets."""
+    table = _table(student, plan, target, classes, alpha)
+    return lambda: _are_right(table(), target, classes, alpha, code)
+
+
+def _are_right(got: Tensor, target: Tensor, classes: int, alpha: float, code: str) -> None:
     """Expect the right targets; name what came instead."""
-    got = _table(student, target, classes, alpha)
     right, what = _targets(target, classes, alpha), f"with alpha = {alpha:g} and {classes} classes, the targets"
     if bool(((got.double() - right).abs() <= 1e-6).all()):
         return
@@ -380,11 +406,10 @@ def _smoothed(student: Any, target: Tensor, classes: int, alpha: float, code: st
         raise expect.Failure(f"{code}:{found}", failure.message, failure.evidence) from None
 
 
-def _table(student: Any, target: Tensor, classes: int, alpha: float) -> Tensor:
-    """Call smooth_labels and expect floating-point numbers, (N, K)."""
-    return _read(
-        expect.call(student.smooth_labels, target, classes, alpha, what="smooth_labels"), target, classes, alpha
-    )
+def _table(student: Any, plan: Plan, target: Tensor, classes: int, alpha: float) -> Callable[[], Tensor]:
+    """Plan a call of smooth_labels; what is returned expects floating-point numbers, (N, K)."""
+    answer = plan.call(expect.function(student.smooth_labels, "smooth_labels"), target, classes, alpha)
+    return lambda: _read(answer.get(), target, classes, alpha)
 
 
 def _read(got: Any, target: Tensor, classes: int, alpha: float) -> Tensor:
@@ -524,46 +549,51 @@ def _telling_batch(draw: Draw, low: float, high: float) -> tuple[Tensor, Tensor,
             return logits, target, alpha, right, wrong
 
 
-def _loss(student: Any, *args: Any, **options: Any) -> Remote:
-    """Make the loss, also with alpha = 0 and alpha = 1, which are allowed."""
-    return _made(lambda: expect.made(student.LabelSmoothingCrossEntropy, *args, what=_NAME, **options), options)
+class _Loss(layers.PlannedLayer):
+    """The loss as a plan makes it, also with alpha = 0 and alpha = 1, which are allowed."""
+
+    def __init__(self, student: Any, plan: Plan, *args: Any, **options: Any) -> None:
+        super().__init__(student, plan, _NAME, *args, **options)
+        self._alpha = options.get("alpha")
+
+    def remote(self) -> Remote:
+        alpha = self._alpha
+        try:
+            return super().remote()
+        except StudentError as error:
+            if alpha not in (0, 1) or not {"ValueError", "AssertionError"} & set(error.types):
+                raise
+            raise expect.Failure(
+                f"alpha{alpha:g}:refused", f"alpha = {alpha:g} is allowed, but {error.sentence()}"
+            ) from None
+
+    def value(self, logits: Tensor, target: Tensor) -> Callable[[], Any]:
+        """Plan what it gives."""
+        return self._once_made(self._plan.call(self.made, logits, target))
+
+    def slope(self, logits: Tensor, target: Tensor) -> Callable[[], Any]:
+        """Plan an observation, with the gradient of the logits."""
+        wanted = logits.clone().requires_grad_()
+        return self._once_made(self._plan.observe(self.made, wanted, target, cotangent=torch.ones(())))
+
+    def _once_made(self, answer: Later) -> Callable[[], Any]:
+        def get() -> Any:
+            self.remote()
+            return answer.get()
+
+        return get
 
 
-def _loss_of(student: Any, plan: Plan, logits: Tensor, target: Tensor, *args: Any, **options: Any) -> Callable[[], Any]:
-    """Plan that the loss is made and called; what is returned gives its value."""
-    made = plan.call(expect.function(student.LabelSmoothingCrossEntropy, _NAME), *args, **options)
-    value = plan.call(made, logits, target)
-
-    def result() -> Any:
-        _made(lambda: expect.function(made.get(), f"what {_NAME} makes"), options)
-        return value.get()
-
-    return result
-
-
-def _made(attempt: Callable[[], Remote], options: Mapping[str, Any]) -> Remote:
-    """Expect an attempt to make the loss to succeed."""
-    alpha = options.get("alpha")
-    try:
-        return attempt()
-    except StudentError as error:
-        if alpha not in (0, 1) or not {"ValueError", "AssertionError"} & set(error.types):
-            raise
-        raise expect.Failure(
-            f"alpha{alpha:g}:refused", f"alpha = {alpha:g} is allowed, but {error.sentence()}"
-        ) from None
-
-
-def _each(student: Any, logits: Tensor, target: Tensor, alpha: float) -> Tensor:
-    each = _loss(student, alpha=alpha, reduction="none")(logits, target)
+def _each(each: Any, logits: Tensor) -> Tensor:
+    """Expect a loss for each example, (N,)."""
     table = isinstance(each, Tensor) and each.shape == logits.shape
     expect.that(
         not table,
         "none:table",
-        f"“none” should give one loss an example, shape ({len(target)},), but it gives one for each example and class, "
+        f"“none” should give one loss an example, shape ({len(logits)},), but it gives one for each example and class, "
         f"{tuple(logits.shape)}",
     )
-    return expect.tensor(each, "what you return for “none”", shape=(len(target),))
+    return expect.tensor(each, "what you return for “none”", shape=(len(logits),))
 
 
 def _agrees(
@@ -621,17 +651,22 @@ def _gradient(seen: Any, logits: Tensor, target: Tensor, alpha: float, code: str
     expect.close(got, right, "the gradient of the logits", code, candidates=known)
 
 
-def _refuses(student: Any, draw: Draw, what: str, setting: str, **options: Any) -> None:
-    """Expect a ValueError when the loss is made, or else when it is first used."""
-    try:
-        loss = expect.made(student.LabelSmoothingCrossEntropy, what="LabelSmoothingCrossEntropy", **options)
-    except StudentError as error:
-        if error.not_started:
-            raise
-        ours = "ValueError" in error.types
-        expect.that(
-            ours, f"{setting}_refused:{error.types[0]}", f"{what} should be a ValueError, but {error.sentence()}"
-        )
-        return
-    logits, target = draw.normal(6, 5), draw.labels(6, 5)
-    expect.raises("ValueError", loss, logits, target, what=what, code=f"{setting}_refused")
+def _refuses(student: Any, plan: Plan, draw: Draw, what: str, setting: str, **options: Any) -> Callable[[], None]:
+    """Plan the loss; what is returned expects a ValueError when it is made, or else when it is first used."""
+    made = plan.call(expect.function(student.LabelSmoothingCrossEntropy, _NAME), **options)
+    used = plan.call(made, draw.normal(6, 5), draw.labels(6, 5))
+
+    def is_refused() -> None:
+        try:
+            expect.function(made.get(), f"what {_NAME} makes")
+        except StudentError as error:
+            if error.not_started:
+                raise
+            ours = "ValueError" in error.types
+            expect.that(
+                ours, f"{setting}_refused:{error.types[0]}", f"{what} should be a ValueError, but {error.sentence()}"
+            )
+            return
+        expect.raised("ValueError", used.get, what=what, code=f"{setting}_refused")
+
+    return is_refused

@@ -33,10 +33,14 @@ COUNTED = (200, 240)
 def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """For any shape, dtype and p, output and gradient are the reference's where both keep a value; coins stay fair."""
     function = expect.function(student.dropout, "dropout")
+    plan, calls = student.together(), []
     for dtype in (torch.float32, torch.float64):
         shape, p = _shape(draw), draw.probability()
         x, g = draw.signed(*shape, dtype=dtype), draw.signed(*shape, dtype=dtype)
-        seen = student.observe(function, x.clone().requires_grad_(), p=p, cotangent=g)
+        observed = plan.observe(function, x.clone().requires_grad_(), p=p, cotangent=g)
+        calls.append((x, p, g, observed, plan.call(function, x, p=p, training=False)))
+    for x, p, g, observed, still in calls:
+        seen = observed.get()
         wanted = x.clone().requires_grad_()
         right = reference.dropout(wanted, p=p)
         (slope,) = torch.autograd.grad(right, wanted, g)
@@ -44,9 +48,8 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
         expect.that(gradient is not None, "gradient:none", "no gradient reaches the input")
         _same_where_both_are_kept(seen.output, right.detach(), "the output", "value")
         _same_where_both_are_kept(gradient, slope, "the gradient of the input", "gradient")
-        still = expect.call(function, x, p=p, training=False)
         expect.close(
-            still,
+            still.get(),
             reference.dropout(x, p=p, training=False),
             "with training=False the output",
             "eval",
@@ -143,13 +146,15 @@ def on_a_cnn(
 def prediction_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """On a CNN with batch norm and dropout that leaves nothing to chance, the result is the reference's, in either mode."""
     parts = [draw.signed(count) for count in (97, 89, 83)]
-    here = _here(on_a_cnn)
+    here, plan, calls = _here(on_a_cnn), student.together(), []
     for training in (False, True):
         # Examples, classes (5) and samples cannot be taken for each other.
         x, samples = draw.signed(draw.integer(6, 8), 2, 9, 7), draw.integer(2, 4)
-        seen = student.fixture(on_a_cnn)(
-            expect.function(student.mc_dropout_predict), parts, x, samples, training
-        )
+        target = expect.function(student.mc_dropout_predict)
+        call = plan.call(student.fixture(on_a_cnn), target, parts, x, samples, training)
+        calls.append((x, samples, training, call))
+    for x, samples, training, call in calls:
+        seen = call.get()
         right = here(reference.mc_dropout_predict, parts, x, samples, training)
         expect.that(
             isinstance(seen, dict) and seen.keys() == right.keys(),

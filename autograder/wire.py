@@ -302,8 +302,8 @@ def _load_tensor(fields: Any, tensors: memoryview, position: int) -> tuple[torch
         raise WireError("a malformed tensor")
     itemsize = dtype.itemsize
     size = count * itemsize
-    # Whoever builds a tensor of the remaining sizes of an empty one would need that much.
-    if not count and math.prod(max(n, 1) for n in shape) > MAX_TENSORS:
+    # Empty ones too: whoever builds a tensor of the remaining sizes would need that much.
+    if (count or math.prod(max(n, 1) for n in shape)) > MAX_TENSORS:
         raise WireError(f"a tensor of impossible shape {shape!r:.100}")
     if offset != position or offset + size > len(tensors):
         raise WireError("a tensor that lies outside its message")

@@ -26,7 +26,7 @@ from autograder.draw import Draw
 from autograder.evidence import images
 from autograder.expect import Failure
 from autograder.statistics import FALSE_ALARM, binomial_interval
-from autograder.student import Later, Plan, Remote, StudentError, fixture
+from autograder.student import Later, Plan, StudentError, fixture
 
 _LIBRARY = (
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_dropout_",
@@ -239,12 +239,11 @@ def masks_the_bias_of_each_example(student: Any, draw: Draw) -> None:
     """The bias is multiplied by a mask of its own, which is another one for each example."""
     x, weight, bias = draw.signed(N, I), draw.signed(O, I), draw.signed(O)
     weight_mask, bias_mask = _coins(draw, N, O, I), _coins(draw, N, O)
-    y = expect.call(student.drop_connect_linear, x, weight, bias, weight_mask, bias_mask, what="drop_connect_linear")
-    product = torch.einsum("noi,ni->no", weight_mask * weight, x)
-    got = expect.tensor(y, "the output", shape=product.shape)
+    plan = student.together()
     # What the learner makes of the weights is another check's: only the difference that the bias makes is looked at.
-    without = expect.call(student.drop_connect_linear, x, weight, 0 * bias, weight_mask, bias_mask)
-    difference = got - expect.tensor(without, "the output", shape=product.shape)
+    y, without = (_linear(student, plan, x, weight, each, weight_mask, bias_mask) for each in (bias, 0 * bias))
+    got, rest = (expect.tensor(each.get(), "the output", shape=(N, O)) for each in (y, without))
+    difference = got - rest
     _close(
         difference,
         bias_mask * bias,
@@ -309,26 +308,11 @@ def has_dropout_as_a_special_case(student: Any, draw: Draw) -> None:
     """A mask that is the same for all outputs is dropout of the inputs; one that is the same for all inputs, of the outputs."""
     x, weight, bias, ones = draw.signed(N, I), draw.signed(O, I), draw.signed(O), torch.ones(N, O)
     inputs, outputs = _coins(draw, N, I), _coins(draw, N, O)
-    on_inputs = expect.call(
-        student.drop_connect_linear,
-        x,
-        weight,
-        bias,
-        inputs.unsqueeze(1).repeat(1, O, 1),
-        ones,
-        what="drop_connect_linear",
-    )
-    _close(on_inputs, (inputs * x) @ weight.T + bias, "the output for a mask of the inputs", {}, "inputs")
-    on_outputs = expect.call(
-        student.drop_connect_linear,
-        x,
-        weight,
-        bias,
-        outputs.unsqueeze(2).repeat(1, 1, I),
-        outputs,
-        what="drop_connect_linear",
-    )
-    _close(on_outputs, outputs * (x @ weight.T + bias), "the output for a mask of the outputs", {}, "outputs")
+    plan = student.together()
+    on_inputs = _linear(student, plan, x, weight, bias, inputs.unsqueeze(1).repeat(1, O, 1), ones)
+    on_outputs = _linear(student, plan, x, weight, bias, outputs.unsqueeze(2).repeat(1, 1, I), outputs)
+    _close(on_inputs.get(), (inputs * x) @ weight.T + bias, "the output for a mask of the inputs", {}, "inputs")
+    _close(on_outputs.get(), outputs * (x @ weight.T + bias), "the output for a mask of the outputs", {}, "outputs")
 
 
 @check("drop_connect_linear", points=2)
@@ -351,20 +335,22 @@ def passes_gradients_to_all(student: Any, draw: Draw) -> None:
 @check("drop_connect_linear", points=1)
 def serves_single_examples_and_units(student: Any, draw: Draw) -> None:
     """One example, one output or one input make no difference: the output is always (N, O)."""
+    plan, calls = student.together(), []
     for examples, outputs, inputs in ((1, O, I), (N, 1, I), (N, O, 1), (1, 1, 1)):
         x, weight, bias = draw.signed(examples, inputs), draw.signed(outputs, inputs), draw.signed(outputs)
         weight_mask, bias_mask = _coins(draw, examples, outputs, inputs), _coins(draw, examples, outputs)
-        y = expect.call(
-            student.drop_connect_linear, x, weight, bias, weight_mask, bias_mask, what="drop_connect_linear"
+        right = torch.einsum("noi,ni->no", weight_mask * weight, x) + bias_mask * bias
+        calls.append(
+            ((examples, outputs, inputs), right, _linear(student, plan, x, weight, bias, weight_mask, bias_mask))
         )
-        got = expect.tensor(y, f"the output for N = {examples}, O = {outputs}, I = {inputs}")
+    for (examples, outputs, inputs), right, y in calls:
+        got = expect.tensor(y.get(), f"the output for N = {examples}, O = {outputs}, I = {inputs}")
         expect.that(
             tuple(got.shape) == (examples, outputs),
             f"single_shape:{examples}{outputs}{inputs}",
             f"the output for N = {examples}, O = {outputs}, I = {inputs} should have shape {(examples, outputs)}, got "
             f"{tuple(got.shape)}",
         )
-        right = torch.einsum("noi,ni->no", weight_mask * weight, x) + bias_mask * bias
         _close(got, right, "the output for single examples or units", {}, "single")
 
 
@@ -372,27 +358,31 @@ def serves_single_examples_and_units(student: Any, draw: Draw) -> None:
 def leaves_arguments_alone(student: Any, draw: Draw) -> None:
     """The output has the dtype of x, no argument is changed, the arguments go by their names, and nothing is drawn."""
     function = expect.function(student.drop_connect_linear)
+    plan, calls = student.together(), []
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         sizes = ((N, I), (O, I), (O,))
         arguments = [draw.signed(*shape, dtype=dtype) for shape in sizes]
         arguments += [_coins(draw, N, O, I).to(dtype), _coins(draw, N, O).to(dtype)]
-        seen = student.observe(function, *arguments)
+        calls.append((dtype, arguments, plan.observe(function, *arguments)))
+    x, weight, bias, weight_mask, bias_mask = (t.float() for t in arguments)
+    named = plan.call(function, bias_mask=bias_mask, weight_mask=weight_mask, bias=bias, weight=weight, x=x)
+    again = plan.call(function, x, weight, bias, weight_mask, bias_mask)
+    for dtype, arguments, observed in calls:
+        seen = observed.get()
         expect.tensor(seen.output, f"the output for {dtype}", shape=(N, O), dtype=dtype)
         for name, before, after in zip(
             ("x", "weight", "bias", "weight_mask", "bias_mask"), arguments, seen.arguments, strict=True
         ):
             expect.unchanged(before, after, name)
-    x, weight, bias, weight_mask, bias_mask = (t.float() for t in arguments)
     try:
-        by_name = function(bias_mask=bias_mask, weight_mask=weight_mask, bias=bias, weight=weight, x=x)
+        by_name = named.get()
     except StudentError as error:
         if error.not_started:
             raise
         raise Failure(
             "signature:names", f"the arguments should be called as in the signature: {error.sentence()}"
         ) from None
-    again = function(x, weight, bias, weight_mask, bias_mask)
-    expect.close(by_name, expect.tensor(again, "the output"), "the output of a second call", "repeats:drawn")
+    expect.close(by_name, expect.tensor(again.get(), "the output"), "the output of a second call", "repeats:drawn")
 
 
 # -- DropConnectLinear ---------------------------------------------------------------------------------------------------
@@ -507,12 +497,14 @@ def handles_p_of_zero_and_one(student: Any, draw: Draw) -> None:
 @check("DropConnectLinear", points=1)
 def refuses_p_outside_of_0_and_1(student: Any, draw: Draw) -> None:
     """A p outside [0, 1] is a ValueError when the layer is made, which shows the value; p may come third, without its name."""
-    _refuses(student, draw, "DropConnectLinear", [4, 7])
+    plan, name = student.together(), "DropConnectLinear"
+    refused = _refuses(student, plan, draw, name, [4, 7])
     values, x = [draw.signed(7, 4), draw.signed(7)], draw.signed(3, 4)
-    _run(student, "DropConnectLinear", [4, 7], {"p": 0.25}, values, [x])
-    layers.takes_positions(
-        lambda: _run(student, "DropConnectLinear", [4, 7, 0.25], {}, values, [x]), "DropConnectLinear(4, 7, 0.25)"
-    )
+    by_name = _run_planned(student, plan, name, [4, 7], {"p": 0.25}, values, [x])
+    by_position = _run_planned(student, plan, name, [4, 7, 0.25], {}, values, [x])
+    refused()
+    by_name()
+    layers.takes_positions(by_position, "DropConnectLinear(4, 7, 0.25)")
 
 
 # -- drop_connect_moments ------------------------------------------------------------------------------------------------
@@ -523,7 +515,7 @@ def mean_is_that_of_the_mean_network(student: Any, draw: Draw) -> None:
     """The mean is that of the layer without dropping: rescaled masks have mean 1."""
     p = draw.probability()
     x, weight, bias = draw.signed(N, I), draw.signed(O, I), draw.signed(O)
-    mean, _ = _moments(student, x, weight, bias, p)
+    mean, _ = _moments(student, student.together(), x, weight, bias, p)()
     right = functional.linear(x, weight, bias)
     _close(
         mean,
@@ -552,7 +544,7 @@ def variance_adds_up_squares(student: Any, draw: Draw) -> None:
     # At p in [0.2, 0.4], p, 1 - p, their products and quotients are all different.
     p = draw.probability()
     x, weight, bias = draw.signed(N, I), draw.signed(O, I), draw.signed(O)
-    _, variance = _moments(student, x, weight, bias, p)
+    _, variance = _moments(student, student.together(), x, weight, bias, p)()
     right = _variance(x, weight, bias, p)
     squares, biases = x.square() @ weight.square().T, bias.square()
     each = squares + biases
@@ -598,7 +590,7 @@ def variance_adds_up_squares(student: Any, draw: Draw) -> None:
 def moments_are_those_of_all_masks(student: Any, draw: Draw) -> None:
     """For one unit with three inputs and a bias, they are mean and variance over all 16 masks, by their probabilities."""
     p, x, weight, bias = draw.probability(0.5, 0.8), draw.signed(2, 3), draw.signed(1, 3), draw.signed(1)
-    mean, variance = _moments(student, x, weight, bias, p)
+    mean, variance = _moments(student, student.together(), x, weight, bias, p)()
     terms = torch.cat([x * weight, bias.expand(2, 1)], dim=1).double()
     masks = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 4)
     chances = torch.where(masks == 1, 1 - p, p).prod(dim=1)
@@ -619,8 +611,9 @@ def moments_are_those_of_all_masks(student: Any, draw: Draw) -> None:
 def variance_vanishes_at_p_zero(student: Any, draw: Draw) -> None:
     """At p = 0 nothing is left to chance: the variance is 0, and the mean the ordinary output."""
     x, weight, bias = draw.signed(N, I), draw.signed(O, I), draw.signed(O)
-    for p in (0, 0.0):
-        mean, variance = _moments(student, x, weight, bias, p)
+    plan = student.together()
+    for moments in [_moments(student, plan, x, weight, bias, p) for p in (0, 0.0)]:
+        mean, variance = moments()
         _close(mean, functional.linear(x, weight, bias), "the mean at p = 0", {}, "mean_p0")
         each = x.square() @ weight.square().T + bias.square()
         _close(variance, torch.zeros(N, O), "the variance at p = 0", {"1": each}, "variance_p0")
@@ -778,9 +771,14 @@ def is_the_activation_of_the_mean_without_dropping(student: Any, draw: Draw) -> 
     """At p = 0 there is no noise: the result is the activation of the ordinary output, for any number of samples."""
     x, weight, bias = draw.signed(N, I), draw.signed(O, I), draw.signed(O)
     mean = x @ weight.T + bias
-    for count in (1, 7):
+    plan = student.together()
+    calls = [
+        (count, _inferred_planned(student, plan, x, weight, bias, 0.0, "tanh", 0.0, count, shape=(N, O)))
+        for count in (1, 7)
+    ]
+    for count, inferred_at_zero in calls:
         try:
-            (y,) = _inferred(student, x, weight, bias, 0.0, "tanh", 0.0, count, shape=(N, O))
+            (y,) = inferred_at_zero()
         except StudentError as error:
             if error.not_started or not {"ValueError", "AssertionError"} & set(error.types):
                 raise
@@ -812,14 +810,20 @@ def samples_are_drawn_afresh(student: Any, draw: Draw) -> None:
 @check("drop_connect_inference", points=1)
 def serves_any_activation_and_size(student: Any, draw: Draw) -> None:
     """The result is (N, O) in the dtype of x, for one sample, example, unit or input; a module may be the activation."""
-    p = draw.probability()
+    p, plan, calls = draw.probability(), student.together(), []
     for (n, o, i, count), dtype in (
         ((1, 3, 2, 4), torch.float32),
         ((3, 1, 2, 1), torch.float64),
         ((2, 3, 1, 3), torch.float32),
     ):
         x, weight, bias = (draw.signed(*shape, dtype=dtype) for shape in ((n, i), (o, i), (o,)))
-        (y,) = _inferred(student, x, weight, bias, p, "module", 0.0, count)
+        calls.append(
+            ((n, o, i, count), dtype, _inferred_planned(student, plan, x, weight, bias, p, "module", 0.0, count))
+        )
+    x, weight, bias = draw.signed(N, I), draw.signed(O, I), draw.signed(O)
+    by_name = plan.call(student.fixture(inferred_by_name), student.drop_connect_inference, x, weight, bias, p, 3)
+    for (n, o, i, count), dtype, answer in calls:
+        (y,) = answer()
         expect.that(
             isinstance(y, Tensor) and tuple(y.shape) == (n, o), f"single_shape:{n}{o}{i}",
             f"the result for N = {n}, O = {o}, I = {i} and {count} samples should be a tensor of shape {(n, o)}, got "
@@ -827,10 +831,8 @@ def serves_any_activation_and_size(student: Any, draw: Draw) -> None:
         )  # fmt: skip
         expect.tensor(y, "the result", dtype=dtype)
         expect.that(bool((y > 0).all()), "activation:unused", "softplus is positive, but the result is not")
-    x, weight, bias = draw.signed(N, I), draw.signed(O, I), draw.signed(O)
-    run = student.fixture(inferred_by_name)
     try:
-        expect.tensor(run(student.drop_connect_inference, x, weight, bias, p, 3), "the result", shape=(N, O))
+        expect.tensor(by_name.get(), "the result", shape=(N, O))
     except StudentError as error:
         if error.not_started:
             raise
@@ -930,15 +932,19 @@ def is_a_convolution_in_evaluation(student: Any, draw: Draw) -> None:
 @check("DropConnectConv2d", points=2)
 def pads_in_both_modes(student: Any, draw: Draw) -> None:
     """`padding` puts zeros around the maps, in training and in evaluation, for kernels of several sizes."""
-    for (n, o, c, k), padding, image in (
+    plan, calls = student.together(), []
+    for sizes, padding, image in (
         ((5, 4, 1, 3), 2, (4, 6)),
         ((4, 5, 3, 2), 1, (5, 3)),
         ((3, 5, 4, 1), 1, (2, 4)),
     ):
-        p = draw.probability()
-        signs, (weight, bias), x = _coded_conv(draw, (n, o, c, k), image)
-        options = {"p": p, "padding": padding}
-        (run,) = _run(student, "DropConnectConv2d", [c, o, k], options, [weight, bias], [x, x], [True, False])
+        (_, o, c, k), p = sizes, draw.probability()
+        coded = _, values, x = _coded_conv(draw, sizes, image)
+        options, modes = {"p": p, "padding": padding}, [True, False]
+        answer = _run_planned(student, plan, "DropConnectConv2d", [c, o, k], options, values, [x, x], modes)
+        calls.append((sizes, padding, image, p, coded, answer))
+    for (n, o, c, k), padding, image, p, (signs, (weight, bias), x), answer in calls:
+        (run,) = answer()
         whole = functional.conv2d(x, weight, bias, padding=padding)
         found = {}
         for mode, y in zip(("train", "eval"), run["outputs"], strict=True):
@@ -999,15 +1005,23 @@ def handles_p_of_zero_and_one_too(student: Any, draw: Draw) -> None:
 @check("DropConnectConv2d", points=1)
 def refuses_p_outside_of_0_and_1_too(student: Any, draw: Draw) -> None:
     """A p outside [0, 1] is a ValueError when the layer is made, which shows the value; p comes fourth, padding fifth."""
-    _refuses(student, draw, "DropConnectConv2d", [2, 5, 3])
+    plan, name = student.together(), "DropConnectConv2d"
+    refused = _refuses(student, plan, draw, name, [2, 5, 3])
     values, x = [draw.signed(5, 2, 3, 3), draw.signed(5)], draw.signed(3, 2, 4, 6)
 
-    def run(sizes: list[Any], options: dict[str, Any]) -> None:
-        (run,) = _run(student, "DropConnectConv2d", sizes, options, values, [x])
-        expect.tensor(run["outputs"][0], "the output", shape=(3, 5, 4, 6))
+    def planned(sizes: list[Any], options: dict[str, Any]) -> Callable[[], None]:
+        answer = _run_planned(student, plan, name, sizes, options, values, [x])
 
-    run([2, 5, 3], {"p": 0.25, "padding": 1})
-    layers.takes_positions(lambda: run([2, 5, 3, 0.25, 1], {}), "DropConnectConv2d(2, 5, 3, 0.25, 1)")
+        def is_padded() -> None:
+            (run,) = answer()
+            expect.tensor(run["outputs"][0], "the output", shape=(3, 5, 4, 6))
+
+        return is_padded
+
+    by_name, by_position = planned([2, 5, 3], {"p": 0.25, "padding": 1}), planned([2, 5, 3, 0.25, 1], {})
+    refused()
+    by_name()
+    layers.takes_positions(by_position, "DropConnectConv2d(2, 5, 3, 0.25, 1)")
 
 
 # -- shared by the layers ------------------------------------------------------------------------------------------------
@@ -1270,22 +1284,27 @@ def _drops_a_share(student: Any, draw: Draw, name: str) -> None:
 def _rescales(student: Any, draw: Draw, name: str) -> None:
     n, o = 30, 20
     sizes, weight, rest = _simple(name, o, draw)
-    x, bias = draw.signed(n, *rest), draw.signed(o)
-    for p, suffix in ((draw.probability(), ""), (draw.probability(0.6, 0.8), "_large")):
-        for part, values, entry, base in (
-            ("scale", [weight, 0 * bias], x, x.reshape(n, -1)[:, :1] * weight.reshape(1, o)),
-            ("bias_scale", [weight, bias], 0 * x, bias.expand(n, o)),
-        ):
+    x, bias, plan = draw.signed(n, *rest), draw.signed(o), student.together()
+    parts = (
+        ("scale", [weight, 0 * bias], x, x.reshape(n, -1)[:, :1] * weight.reshape(1, o)),
+        ("bias_scale", [weight, bias], 0 * x, bias.expand(n, o)),
+    )
+    planned = [
+        (p, suffix, part, _run_planned(student, plan, name, sizes, {"p": p}, part[1], [part[2]]))
+        for p, suffix in ((draw.probability(), ""), (draw.probability(0.6, 0.8), "_large"))
+        for part in parts
+    ]
+    for p, suffix, (part, values, entry, base), answer in planned:
+        (run,) = answer()
+        y = _table(run["outputs"][0], n, o, name)
+        if not bool((y != 0).any()):
             # Once does, but where a single coin decides over everything: 0.8^65 < 1e-6.
-            for calls in (1, 64):
-                (run,) = _run(student, name, sizes, {"p": p}, values, [entry] * calls)
-                outputs = [_table(y, n, o, name) for y in run["outputs"]]
-                y = next((y for y in outputs if bool((y != 0).any())), outputs[0])
-                if bool((y != 0).any()):
-                    break
-            if part == "bias_scale" and not bool((y == 0).any()) and bool(((y - base).abs() < 1e-6).all()):
-                continue  # never masked: said elsewhere
-            expect.scale(y, base, p, part + suffix)
+            (run,) = _run(student, name, sizes, {"p": p}, values, [entry] * 64)
+            outputs = [_table(y, n, o, name) for y in run["outputs"]]
+            y = next((y for y in outputs if bool((y != 0).any())), outputs[0])
+        if part == "bias_scale" and not bool((y == 0).any()) and bool(((y - base).abs() < 1e-6).all()):
+            continue  # never masked: said elsewhere
+        expect.scale(y, base, p, part + suffix)
 
 
 def _evaluates(
@@ -1306,8 +1325,10 @@ def _evaluates(
     }  # fmt: skip
     # The last 12 calls are in training mode: a single coin keeps all of them with 0.8^12, single coins of 20 or more
     # connections, which is what a right answer has, with less than 1e-20.
-    modes = [False, False, *[True] * 12]
-    (run,) = _run(student, name, sizes, {"p": p}, values, [x] * 14, modes)
+    modes, plan = [False, False, *[True] * 12], student.together()
+    answer = _run_planned(student, plan, name, sizes, {"p": p}, values, [x] * 14, modes)
+    answer_certain = _run_planned(student, plan, name, sizes, {"p": 1.0}, values, [x], [False])
+    (run,) = answer()
     first, second = (_shaped(y, shape) for y in run["outputs"][:2])
     expect.that(
         bool((first == second).all()),
@@ -1315,7 +1336,7 @@ def _evaluates(
         "in evaluation mode two calls on the same input gave different outputs",
     )
     _close(first, right, "the output in evaluation mode", wrong, "eval")
-    (certain,) = _run(student, name, sizes, {"p": 1.0}, values, [x], [False])
+    (certain,) = answer_certain()
     _close(
         certain["outputs"][0], right, "the output in evaluation mode at p = 1", {"zero": torch.zeros(shape)}, "eval_p1"
     )
@@ -1336,10 +1357,15 @@ def _leaves_no_trace(
     y_shape: tuple[int, ...],
     p: float,
 ) -> None:
+    plan, calls = student.together(), []
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         values = [draw.signed(*shape, dtype=dtype) for shape in shapes]
-        x = draw.signed(*x_shape, dtype=dtype)
-        (run,) = _run(student, name, sizes, {"p": p}, values, [x, x, x], [True, False, True])
+        x, modes = draw.signed(*x_shape, dtype=dtype), [True, False, True]
+        calls.append((dtype, values, _run_planned(student, plan, name, sizes, {"p": p}, values, [x, x, x], modes)))
+    layer, x = plan.call(_sized(student, plan, name, sizes), p=p), draw.signed(*x_shape)
+    observed = plan.observe(layer, x)
+    for dtype, values, answer in calls:
+        (run,) = answer()
         for y in run["outputs"]:
             expect.tensor(y, f"the output for {dtype}", shape=y_shape, dtype=dtype)
         for what, before, after in zip(("weight", "bias"), values, run["values"], strict=True):
@@ -1356,36 +1382,42 @@ def _leaves_no_trace(
         expect.that(
             not large, "state:buffers", "a buffer of more than one number is kept, and would be saved with the model"
         )
-    layer = expect.made(_sized(student, getattr(student, name), *sizes), p=p, what=name)
-    seen = student.observe(layer, x := draw.signed(*x_shape))
-    expect.unchanged(x, seen.arguments[0])
+    expect.function(layer.get(), f"what {name} makes")
+    expect.unchanged(x, observed.get().arguments[0])
 
 
 def _at_the_extremes(
     student: Any, name: str, sizes: Sequence[int], values: Sequence[Tensor], x: Tensor, right: Tensor
 ) -> None:
-    for p in (0, 0.0):
+    def planned(plan: Plan, p: float) -> Callable[[], list[dict[str, Any]]]:
+        return _run_planned(student, plan, name, sizes, {"p": p}, values, [x])
 
-        def attempt(p: float = p) -> None:
-            (run,) = _run(student, name, sizes, {"p": p}, values, [x])
+    plan = student.together()
+    first = {repr(p): planned(plan, p) for p in layers.EXTREMES}
+
+    def attempt(p: float) -> None:
+        (run,) = (first.pop(repr(p), None) or planned(student.together(), p))()
+        if p == 0:
             _close(run["outputs"][0], right, "the output at p = 0", {"zero": torch.zeros_like(right)}, "p0_value")
+            return
+        y = expect.tensor(run["outputs"][0], "the output at p = 1", shape=right.shape)
+        some = "all" if bool((y == 0).all()) else "some" if bool((y == 0).any()) else "none"
+        expect.that(some == "all", f"p1:{some}", "at p = 1 everything is dropped, and the output in training zero")
 
-        expect.eventually(attempt)
-    for p in (1, 1.0):
-
-        def attempt_all(p: float = p) -> None:
-            (run,) = _run(student, name, sizes, {"p": p}, values, [x])
-            y = expect.tensor(run["outputs"][0], "the output at p = 1", shape=right.shape)
-            some = "all" if bool((y == 0).all()) else "some" if bool((y == 0).any()) else "none"
-            expect.that(some == "all", f"p1:{some}", "at p = 1 everything is dropped, and the output in training zero")
-
-        expect.eventually(attempt_all)
+    for p in layers.EXTREMES:
+        expect.eventually(lambda p=p: attempt(p))
 
 
-def _refuses(student: Any, draw: Draw, name: str, sizes: Sequence[int]) -> None:
-    build = _sized(student, getattr(student, name), *sizes)
-    expect.made(build, p=0.25, what=name)
-    layers.refuses_p(build, draw.probability(), name)
+def _refuses(student: Any, plan: Plan, draw: Draw, name: str, sizes: Sequence[int]) -> Callable[[], None]:
+    """Plan a layer, and others with a p that makes no sense; what is returned expects only these to be refused."""
+    build = _sized(student, plan, name, sizes)
+    layer, refused = plan.call(build, p=0.25), layers.refuses_p_planned(plan, build, draw.probability(), name)
+
+    def refuses() -> None:
+        expect.function(layer.get(), f"what {name} makes")
+        refused()
+
+    return refuses
 
 
 def _refuses_one_too(
@@ -1393,7 +1425,7 @@ def _refuses_one_too(
 ) -> None:
     """Expect a ValueError for p outside [0, 1), and none inside."""
     plan = plan or student.together()
-    build = plan.call(student.fixture(sized), expect.function(getattr(student, name)), *arguments)
+    build = _sized(student, plan, name, arguments)
     inside = plan.call(build, p=p, **options)
     wrong = ((-p, ()), (-0.001, ()), (1.001, ()), (1 + p, ()), (-0.5, (-0.5,)), (1.5, (1.5,)), (1.0, (1.0,)), (1, (1,)))
     calls = [(bad, shown, plan.call(build, p=bad, **options)) for bad, shown in wrong]
@@ -1453,19 +1485,31 @@ def _close(actual: Any, expected: Tensor, what: str, candidates: Mapping[str, Te
     expect.close(actual, expected, what, code, 1e-5, 1e-5, candidates)
 
 
-def _sized(student: Any, function: Any, *arguments: Any) -> Remote:
-    """Return the learner's function with its first arguments given."""
-    return expect.function(student.fixture(sized)(expect.function(function), *arguments))
+def _sized(student: Any, plan: Plan, name: str, arguments: Sequence[Any]) -> Later:
+    """Plan the learner's function with its first arguments given."""
+    return plan.call(student.fixture(sized), expect.function(getattr(student, name)), *arguments)
 
 
 def _variance(x: Tensor, weight: Tensor, bias: Tensor, p: float) -> Tensor:
     return p / (1 - p) * (x.square() @ weight.square().T + bias.square())
 
 
-def _moments(student: Any, x: Tensor, weight: Tensor, bias: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    mean, variance = _pair(expect.call(student.drop_connect_moments, x, weight, bias, p, what="drop_connect_moments"))
-    shape = (len(x), len(weight))
-    return expect.tensor(mean, "the mean", shape=shape), expect.tensor(variance, "the variance", shape=shape)
+def _linear(student: Any, plan: Plan, *arguments: Tensor) -> Later:
+    return plan.call(expect.function(student.drop_connect_linear, "drop_connect_linear"), *arguments)
+
+
+def _moments(
+    student: Any, plan: Plan, x: Tensor, weight: Tensor, bias: Tensor, p: float
+) -> Callable[[], tuple[Tensor, Tensor]]:
+    """Plan mean and variance, each (N, O)."""
+    target, shape = expect.function(student.drop_connect_moments, "drop_connect_moments"), (len(x), len(weight))
+    call = plan.call(target, x, weight, bias, p)
+
+    def moments() -> tuple[Tensor, Tensor]:
+        mean, variance = _pair(call.get())
+        return expect.tensor(mean, "the mean", shape=shape), expect.tensor(variance, "the variance", shape=shape)
+
+    return moments
 
 
 def _pair(value: Any) -> tuple[Tensor, Tensor]:
@@ -1480,8 +1524,14 @@ def _pair(value: Any) -> tuple[Tensor, Tensor]:
     return expect.tensor(mean, "the mean"), expect.tensor(variance, "the variance")
 
 
-def _inferred(
+def _inferred(student: Any, *args: Any, times: int = 1, shape: Sequence[int] | None = None) -> list[Tensor]:
+    """Let the learner's function infer; return what it returned each time."""
+    return _inferred_planned(student, student.together(), *args, times=times, shape=shape)()
+
+
+def _inferred_planned(
     student: Any,
+    plan: Plan,
     x: Tensor,
     weight: Tensor,
     bias: Tensor,
@@ -1491,12 +1541,18 @@ def _inferred(
     n_samples: int,
     times: int = 1,
     shape: Sequence[int] | None = None,
-) -> list[Tensor]:
+) -> Callable[[], list[Tensor]]:
+    """Plan what `_inferred` does; what is returned reads the answer."""
     infer = expect.function(student.drop_connect_inference, "drop_connect_inference")
-    answer = student.fixture(inferred)(infer, x, weight, bias, p, activation, threshold, n_samples, times)
-    if not isinstance(answer, list) or len(answer) != times:
-        raise Failure("type:answer", "the results could not be read")
-    return [expect.tensor(y, "the result", shape=shape) for y in answer]
+    call = plan.call(student.fixture(inferred), infer, x, weight, bias, p, activation, threshold, n_samples, times)
+
+    def results() -> list[Tensor]:
+        answer = call.get()
+        if not isinstance(answer, list) or len(answer) != times:
+            raise Failure("type:answer", "the results could not be read")
+        return [expect.tensor(y, "the result", shape=shape) for y in answer]
+
+    return results
 
 
 def _misplaced(y: Tensor, mean: Tensor, bias: Tensor, variance: Tensor, count: int, p: float) -> str:

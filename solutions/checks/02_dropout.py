@@ -55,10 +55,10 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
             "eval",
         )
 
-    def outputs(p: float, x: Tensor, times: int) -> list[Any]:
-        return list(student.repeat(function, times, x, p))
+    def outputs(p: float, x: Tensor, times: int) -> Callable[[], list[Any]]:
+        return lambda: list(student.repeat(function, times, x, p))
 
-    _tosses_fair_coins(draw, outputs)
+    _tosses_fair_coins(draw, outputs)()
 
 
 @check("Dropout", points=2)
@@ -70,6 +70,18 @@ def layer_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) ->
         layer = layers.PlannedLayer(student, plan, "Dropout", p=p)
         trained, mode = plan.call(layer.made, x), layer.mode(training=False)
         seen.append((x, p, layer, trained, mode, plan.call(layer.made, x)))
+
+    def outputs(p: float, x: Tensor, times: int) -> Callable[[], list[Any]]:
+        layer = layers.PlannedLayer(student, plan, "Dropout", p=p)
+        calls = [plan.call(layer.made, x) for _ in range(times)]
+
+        def read() -> list[Any]:
+            layer.remote()
+            return [call.get() for call in calls]
+
+        return read
+
+    tosses_fair_coins = _tosses_fair_coins(draw, outputs)
     for x, p, layer, trained, mode, still in seen:
         layer.remote()
         _same_where_both_are_kept(
@@ -79,14 +91,7 @@ def layer_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) ->
         right = reference.Dropout(p=p).eval()(x)
         expect.close(still.get(), right, "the output in evaluation mode", "eval")
 
-    def outputs(p: float, x: Tensor, times: int) -> list[Any]:
-        plan = student.together()
-        layer = layers.PlannedLayer(student, plan, "Dropout", p=p)
-        calls = [plan.call(layer.made, x) for _ in range(times)]
-        layer.remote()
-        return [call.get() for call in calls]
-
-    _tosses_fair_coins(draw, outputs)
+    tosses_fair_coins()
 
 
 @fixture
@@ -208,18 +213,22 @@ def _same_where_both_are_kept(value: Any, right: Tensor, what: str, code: str) -
     )
 
 
-def _tosses_fair_coins(draw: Draw, answers: Callable[[float, Tensor, int], list[Any]]) -> None:
-    """Expect coins to be independent over many calls on one input, and a share p of very many to be dropped.
+def _tosses_fair_coins(
+    draw: Draw, answers: Callable[[float, Tensor, int], Callable[[], list[Any]]]
+) -> Callable[[], None]:
+    """Plan calls; what is returned expects coins to be independent on one input, and a share p of very many to be dropped.
 
     Args:
-        answers: given p, x and a number of calls, returns what each returns, such as one layer.
+        answers: given p, x and a number of calls, plans these, such as of one layer; what it returns gives what each returned.
     """
     x, p = draw.signed(1, COINS // 6, 2, 3), draw.probability()
-    coins = [
-        expect.tensor(y, "the output", shape=x.shape).flatten() == 0
-        for y in answers(p, x, CALLS)
-    ]
-    expect.independent(torch.stack(coins), p, ("call", "coin"), FALSE_ALARM / 3)
-    p = draw.probability(0.13, 0.17)
-    (y,) = answers(p, draw.signed(*COUNTED), 1)
-    expect.drop_rate(y, p, FALSE_ALARM / 3, candidates={"tenths": round(p, 1)})
+    many, small = answers(p, x, CALLS), draw.probability(0.13, 0.17)
+    once = answers(small, draw.signed(*COUNTED), 1)
+
+    def are_fair() -> None:
+        coins = [expect.tensor(y, "the output", shape=x.shape).flatten() == 0 for y in many()]
+        expect.independent(torch.stack(coins), p, ("call", "coin"), FALSE_ALARM / 3)
+        (y,) = once()
+        expect.drop_rate(y, small, FALSE_ALARM / 3, candidates={"tenths": round(small, 1)})
+
+    return are_fair

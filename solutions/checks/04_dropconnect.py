@@ -6,6 +6,7 @@ the reference's own `drop_connect_linear` says what comes of the masks that were
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from autograder import expect, layers
 from autograder.checks import check
 from autograder.draw import Draw
 from autograder.statistics import FALSE_ALARM
-from autograder.student import fixture
+from autograder.student import Plan, fixture
 
 # 140 * 360 = 50 400 coins: for p in [0.13, 0.17], a rate that is off by 0.02 or more is missed with less than 1e-6.
 COUNTED = (140, 360)
@@ -76,6 +77,7 @@ def shares_above(
 def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """Output and gradients are the reference's, for any sizes, in float32 and float64."""
     function = expect.function(student.drop_connect_linear)
+    plan, calls = student.together(), []
     for dtype in (torch.float32, torch.float64):
         n, o, i = draw.sizes(3, 2, 12)
         x, weight, bias = (
@@ -85,10 +87,12 @@ def agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
         weight_mask = (draw.signed(n, o, i, dtype=dtype) > 0).to(dtype)
         bias_mask = draw.signed(n, o, dtype=dtype)
         g = draw.signed(n, o, dtype=dtype)
-        seen = student.observe(function, x, weight, bias, weight_mask, bias_mask, cotangent=g)
-        right = reference.drop_connect_linear(x, weight, bias, weight_mask, bias_mask)
+        arguments = (x, weight, bias, weight_mask, bias_mask)
+        calls.append((arguments, g, plan.observe(function, *arguments, cotangent=g)))
+    for arguments, g, observed in calls:
+        seen, right = observed.get(), reference.drop_connect_linear(*arguments)
         expect.close(seen.output, right.detach(), "the output", "reference", 1e-5, 1e-5)
-        slopes = torch.autograd.grad(right, (x, weight, bias), g)
+        slopes = torch.autograd.grad(right, arguments[:3], g)
         for name, gradient, slope in zip(
             ("x", "weight", "bias"), seen.gradients, slopes, strict=False
         ):
@@ -105,57 +109,66 @@ def layer_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) ->
     """For the masks that it drew the layer's output is the reference's, on any sizes; coins stay fair over many calls."""
     n, (o, i), p = draw.integer(9, 14), draw.sizes(2, 5, 8), draw.probability()
     build = expect.function(student.DropConnectLinear)
-    run = partial(_outputs, student)
+    plan, calls = student.together(), []
+    run = partial(_outputs, student, plan)
     for dtype in (torch.float32, torch.float64):
         sign, weight_sign = draw.signed(n, i).sign(), draw.signed(o, i).sign()
         bias_sign, places = draw.signed(o).sign(), draw.permutation(i)
         weight, bias = (weight_sign * 2.0**places).to(dtype), (bias_sign * 2.0**i).to(dtype)
-        places = torch.cat([places, torch.tensor([i])])
-        y = _first_that_is_not_zero(
-            run(build, [i, o], {"p": p}, [weight, bias], sign.to(dtype), 16, True)
-        )
-        got = expect.tensor(y, "the output", shape=(n, o), dtype=dtype)
         signs = torch.cat(
             [sign.unsqueeze(1) * weight_sign, bias_sign.expand(n, o).unsqueeze(2)], dim=2
         )
+        layer = (build, [i, o], {"p": p}, [weight, bias], sign.to(dtype))
+        calls.append((layer, places, signs, run(*layer, 16, True), run(*layer, 1, False)))
+    (few_o, few_i) = few = (4, 6)
+    powers, nothing = 2.0 ** torch.arange(few_i).expand(few), torch.zeros(few_o)
+    many = run(
+        build, [few_i, few_o], {"p": p}, [powers, nothing], torch.ones(1, few_i), CALLS, True
+    )
+    fair = _drops_fairly(student, plan, draw, student.DropConnectLinear, ())
+    for layer, places, signs, trained, evaluated in calls:
+        *_, (weight, bias), x = layer
+        y, dtype = _first_that_is_not_zero(trained()), x.dtype
+        places = torch.cat([places, torch.tensor([i])])
+        got = expect.tensor(y, "the output", shape=(n, o), dtype=dtype)
         by_place = torch.zeros_like(signs).index_copy(2, places, signs)
         kept = _kept(got, by_place, p)
         # 45 biases or more, of which a right answer drops all with less than 0.4^45 < 1e-17.
         expect.that(bool(kept[..., i].any()), "bias:absent", "the bias is never there")
         mask = (kept[..., places] / (1 - p)).to(dtype)
-        right = reference.drop_connect_linear(
-            sign.to(dtype), weight, bias, mask[..., :i], mask[..., i]
-        )
+        right = reference.drop_connect_linear(x, weight, bias, mask[..., :i], mask[..., i])
         slack = 1e-5 * float(right.abs().max())
         expect.close(got, right, "the output for the masks it drew", "reference", 1e-5, slack)
-        (still,) = run(build, [i, o], {"p": p}, [weight, bias], sign.to(dtype), 1, False)
+        (still,) = evaluated()
         expect.close(
             still,
-            functional.linear(sign.to(dtype), weight, bias),
+            functional.linear(x, weight, bias),
             "the output in evaluation mode",
             "eval",
             1e-5,
             1e-4,
         )
-    o, i = 4, 6
-    ones, weight, bias = torch.ones(1, i), 2.0 ** torch.arange(i).expand(o, i), torch.zeros(o)
-    outputs = run(build, [i, o], {"p": p}, [weight, bias], ones, CALLS, True)
-    table = torch.cat([expect.tensor(y, "the output", shape=(1, o)) for y in outputs])
-    kept, _ = layers.kept_terms(table, torch.ones(CALLS, o, i), p)
+    table = torch.cat([expect.tensor(y, "the output", shape=(1, few_o)) for y in many()])
+    kept, _ = layers.kept_terms(table, torch.ones(CALLS, *few), p)
     expect.independent(~kept.flatten(1), p, ("call", "connection"), FALSE_ALARM / 3)
-    _drops_fairly(student, draw, student.DropConnectLinear, ())
+    fair()
 
 
 @check("drop_connect_moments", points=1)
 def moments_agree_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """Mean and variance are the reference's, for any sizes and any p, in float32 and float64."""
+    function = expect.function(student.drop_connect_moments)
+    plan, calls = student.together(), []
     for dtype, p in (
         (torch.float32, draw.probability(0.02, 0.2)),
         (torch.float64, draw.probability(0.6, 0.95)),
     ):
         n, o, i = draw.sizes(3, 2, 12)
         x, weight, bias = (draw.signed(*shape, dtype=dtype) for shape in ((n, i), (o, i), (o,)))
-        got = expect.call(student.drop_connect_moments, x, weight, bias, p)
+        arguments = (x, weight, bias, p)
+        calls.append((arguments, plan.call(function, *arguments)))
+    for arguments, call in calls:
+        got = call.get()
         if isinstance(got, Tensor) and got.dim() == 3:
             got = got.unbind()
         expect.that(
@@ -166,7 +179,7 @@ def moments_agree_with_the_reference(student: Any, draw: Draw, reference: Any) -
         for name, value, right in zip(
             ("mean", "variance"),
             got,
-            reference.drop_connect_moments(x, weight, bias, p),
+            reference.drop_connect_moments(*arguments),
             strict=True,
         ):
             expect.close(
@@ -221,7 +234,8 @@ def samples_have_the_references_moments(student: Any, draw: Draw, reference: Any
 def convolution_agrees_with_the_reference(student: Any, draw: Draw, reference: Any) -> None:
     """For the kernels that it drew the layer's output is that of one convolution an example, for any sizes; coins stay fair."""
     build, p = expect.function(student.DropConnectConv2d), draw.probability()
-    run = partial(_outputs, student)
+    plan, calls = student.together(), []
+    run = partial(_outputs, student, plan)
     for k, c, padding, dtype in (
         (3, 1, 1, torch.float32),
         (2, 3, draw.integer(0, 1), torch.float64),
@@ -235,17 +249,13 @@ def convolution_agrees_with_the_reference(student: Any, draw: Draw, reference: A
         bias_sign, count = draw.signed(o).sign(), c * k * k
         weight = (signs * 2.0 ** draw.permutation(count).view(c, k, k)).to(dtype)
         bias = (bias_sign * 2.0**count).to(dtype)
-        y = _first_that_is_not_zero(
-            run(
-                build,
-                [c, o, k],
-                {"p": p, "padding": padding},
-                [weight, bias],
-                x.to(dtype),
-                16,
-                True,
-            )
-        )
+        layer = (build, [c, o, k], {"p": p, "padding": padding}, [weight, bias], x.to(dtype))
+        calls.append((layer, x, signs, bias_sign, run(*layer, 16, True), run(*layer, 1, False)))
+    fair = _drops_fairly(student, plan, draw, student.DropConnectConv2d, (1, 1))
+    for layer, x, signs, bias_sign, trained, evaluated in calls:
+        _, (c, o, k), options, (weight, bias), wide = layer
+        (n, _, height, width), dtype, padding = x.shape, wide.dtype, options["padding"]
+        y, count = _first_that_is_not_zero(trained()), c * k * k
         shape = (n, o, height + 2 * padding - k + 1, width + 2 * padding - k + 1)
         got = expect.tensor(y, "the output", shape=shape, dtype=dtype)
         # One pixel that sees no padding, its terms in the order of their powers.
@@ -268,22 +278,14 @@ def convolution_agrees_with_the_reference(student: Any, draw: Draw, reference: A
         )
         slack = 1e-5 * float(right.abs().max())
         expect.close(got, right, "the output for the kernels it drew", "reference", 1e-5, slack)
-        (still,) = run(
-            build,
-            [c, o, k],
-            {"p": p, "padding": padding},
-            [weight, bias],
-            x.to(dtype),
-            1,
-            False,
-        )
+        (still,) = evaluated()
         whole = reference.DropConnectConv2d(c, o, k, p=p, padding=padding).to(dtype).eval()
         with torch.no_grad():
             for parameter in whole.parameters():
                 parameter.copy_(weight if parameter.dim() == 4 else bias)
             expected = whole(x.to(dtype))
         expect.close(still, expected, "the output in evaluation mode", "eval", 1e-5, slack)
-    _drops_fairly(student, draw, student.DropConnectConv2d, (1, 1))
+    fair()
 
 
 def _first_that_is_not_zero(outputs: list[Any]) -> Any:
@@ -303,25 +305,37 @@ def _kept(y: Tensor, signs: Tensor, p: float) -> Tensor:
         ) from None
 
 
-def _outputs(student: Any, build: Any, *args: Any) -> list[Any]:
-    outputs = student.fixture(layer_outputs)(expect.function(build), *args)
-    expect.that(
-        isinstance(outputs, list) and len(outputs) == args[4],
-        "parameters:missing",
-        "the layer has no parameters of the shapes of a weight and a bias, once each",
-    )
-    return list(outputs)
+def _outputs(student: Any, plan: Plan, build: Any, *args: Any) -> Callable[[], list[Any]]:
+    """Plan a call of `layer_outputs`; what is returned reads the answer."""
+    call = plan.call(student.fixture(layer_outputs), expect.function(build), *args)
+
+    def outputs() -> list[Any]:
+        answer = call.get()
+        expect.that(
+            isinstance(answer, list) and len(answer) == args[4],
+            "parameters:missing",
+            "the layer has no parameters of the shapes of a weight and a bias, once each",
+        )
+        return list(answer)
+
+    return outputs
 
 
-def _drops_fairly(student: Any, draw: Draw, layer: Any, kernel: tuple[int, ...]) -> None:
-    """Expect a share p of very many coins to be dropped, of a layer with a single input."""
+def _drops_fairly(
+    student: Any, plan: Plan, draw: Draw, layer: Any, kernel: tuple[int, ...]
+) -> Callable[[], None]:
+    """Plan a layer with a single input; what is returned expects a share p of very many coins to be dropped."""
     (n, o), p = COUNTED, draw.probability(0.13, 0.17)
     # Two pixels, not one, so that a bias without its last dimensions does not fit, and is not N · O · N · O numbers.
     image = (1, 2) if kernel else ()
     sizes, ones = [1, o, *kernel[:1]], torch.ones(n, 1, *image)
     values = [draw.signed(o, 1, *kernel), torch.zeros(o)]
-    (y,) = _outputs(student, layer, sizes, {"p": p}, values, ones, 1, True)
-    table: Tensor = expect.tensor(y, "the output", shape=(n, o, *image)).reshape(n, o, -1)[
-        ..., 0
-    ]
-    expect.drop_rate(table, p, FALSE_ALARM / 3, candidates={"tenths": round(p, 1)})
+    outputs = _outputs(student, plan, layer, sizes, {"p": p}, values, ones, 1, True)
+
+    def fair() -> None:
+        (y,) = outputs()
+        table: Tensor = expect.tensor(y, "the output", shape=(n, o, *image))
+        table = table.reshape(n, o, -1)[..., 0]
+        expect.drop_rate(table, p, FALSE_ALARM / 3, candidates={"tenths": round(p, 1)})
+
+    return fair

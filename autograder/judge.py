@@ -125,6 +125,7 @@ class _Examination:
     student: Student | None = None
     process: StudentProcess | None = None
     ends_at: float = math.inf
+    total_s: float = math.inf
 
     @property
     def unit(self) -> Unit:
@@ -132,7 +133,8 @@ class _Examination:
 
     def report(self) -> Report:
         exercises: list[ExerciseReport] = []
-        self.ends_at = time.monotonic() + self.sandbox.limits.total_s
+        self.total_s = self.sandbox.limits.total_s
+        self.ends_at = time.monotonic() + self.total_s
         known = {e.key: e for e in self.previous.exercises if e.key} if self.previous else {}
         try:
             for exercise in self.unit.exercises:
@@ -247,7 +249,8 @@ class _Examination:
                 self._restart(self.replaced)
             finally:
                 if self.process is not None:
-                    self.ends_at = self.process.ends_at  # the check may have had it granted more time
+                    # The check may have had it granted more time.
+                    self.ends_at, self.total_s = self.process.ends_at, self.process.total_s
         if patience is not None:  # the next exercise is not to blame
             self._restart(self.replaced)
         return outcomes, library
@@ -258,10 +261,10 @@ class _Examination:
         """Return a student in which every cell has run; cells that end the process are left out and noted."""
         while self.student is None:
             if time.monotonic() >= self.ends_at:
-                raise out_of_time(self.sandbox.limits)
+                raise out_of_time(self.total_s)
             self.ran = True
             self.process = process = self.sandbox.open()
-            process.ends_at = self.ends_at
+            process.ends_at, process.total_s = self.ends_at, self.total_s
             process.stand_ins = {name: getattr(self.unit.reference, name) for name in self.replaced}
             student = Student(process)
             if self._run_cells(student):

@@ -425,7 +425,7 @@ check(drop_connect_moments)
 # what comes of 20 000 masks, beside the normal density with the moments you computed. (The bias is 0.)
 
 # %%
-q5 = predict(
+q2 = predict(
     "How will the unit with 3 inputs look, over its masks?",
     [
         "nearly normal",
@@ -471,7 +471,7 @@ if ready(drop_connect_linear, drop_connect_moments):
         "Two histograms of a pre-activation over masks, for 3 inputs and for 288, each with the normal density of the same "
         "moments and a dotted line at the mean network.",
     )
-    q5.compare(
+    q2.compare(
         "b", "Three coins have eight outcomes; 288 have more than the universe has atoms."
     )
 
@@ -715,7 +715,7 @@ if ready(DropConnectConv2d):
 # efficient: a number that is fetched from memory to be used once is mostly waited for.
 
 # %%
-q2 = predict(
+q3 = predict(
     "A layer of 288 inputs and 64 outputs, 64 examples, forward pass in training. How many times as long as a linear "
     "layer with dropout does DropConnect take?",
     ["about 2 times", "about 10 times", "about 50 times", "about 500 times"],
@@ -800,7 +800,7 @@ if ready(drop_connect_linear, DropConnectLinear, drop_connect_moments):
         "for 64 examples.",
     )
     ratio = took["your layer"][-1] / base
-    q2.compare(
+    q3.compare(
         min("abcd", key=lambda k: abs(log(ratio / (2, 10, 50, 500)["abcd".index(k)]))),
         "N · O · I random numbers where dropout draws N · O, and N matrices that are each used once.",
     )
@@ -851,7 +851,7 @@ if ready(DropConnectConv2d):
 # batches. All losses are measured in evaluation mode, with the mean network, and averaged over the last three epochs.
 
 # %%
-q3 = predict(
+q4 = predict(
     "Which configuration has the highest mean validation accuracy?",
     ["nothing", "dropout", "DropConnect (yours)", "no clear winner"],
     mine=None,
@@ -931,7 +931,7 @@ if ready(drop_connect_linear, DropConnectLinear):
     best, second = sorted(accuracy, key=lambda kind: -sum(accuracy[kind]))[:2]
     apart = [a - b for a, b in zip(accuracy[best], accuracy[second], strict=True)]
     answer = "abc"[list(runs).index(best)] if differs(apart) else "d"
-    q3.compare(
+    q4.compare(
         answer,
         "We take the best from the second best, seed by seed, and ask a t test at 5 %: with three seeds the mean has to be "
         "more than 4.3 standard errors from 0.",
@@ -972,7 +972,7 @@ if ready(drop_connect_linear, DropConnectLinear):
 # average activations.
 
 # %%
-q4 = predict(
+q5 = predict(
     "Which has the lower validation loss?",
     ["the mean network", "64 samples (activations)", "they differ by less than 0.01"],
     mine=None,
@@ -1067,7 +1067,7 @@ if ready(drop_connect_linear, DropConnectLinear, drop_connect_moments, drop_conn
     (low, _), (high, _) = (
         mean_and_spread([each[0] for each in s]) for s in (plain, sampled[64])
     )
-    q4.compare(
+    q5.compare(
         "c" if abs(low - high) < 0.01 else "ab"[low > high],
         "The last layer reads 64 activations: what shifts each of them a little may cancel or add up.",
     )

@@ -513,9 +513,8 @@ if ready(reliability_bins, expected_calibration_error, fit_temperature):
         mean, s = mean_and_spread([a[one[1]] - b[other[1]] for a, b in pairs])
         print(f"{title:30} {mean:+.3f} ± {s:.3f}")
 
+
 # %% tags=["nbval-ignore-output"]
-
-
 def pooled(name: str, tempered: bool = False) -> tuple[Tensor, Tensor]:
     """Probabilities and labels of the networks of all seeds together, each with its own T."""
     temperatures = [r["T"] if tempered else 1.0 for r in results[name]]

@@ -203,6 +203,38 @@ def test_what_the_judge_computes_is_not_counted(box: Sandbox) -> None:
     assert local.seconds() > 0
 
 
+@linux
+def test_the_time_that_was_used_up_is_the_time_it_had(mini: Course, mini_sandbox: Sandbox) -> None:
+    """With what was granted and without what the judge took, in the process that had it and in what comes after."""
+    from autograder.judge import _Examination
+    from autograder.submission import align, read_notebook
+
+    @declare("double")
+    def granting(student: Any, draw: Any) -> None:
+        """It is granted time, and uses it up."""
+        with student.waiting():
+            time.sleep(0.2)
+        student.grant(120)
+        examination.process.ends_at = time.monotonic() + 0.1
+        student.double(1.0)
+
+    @declare("double")
+    def late(student: Any, draw: Any) -> None:
+        """It comes too late."""
+
+    unit = mini.unit("00_mini")
+    cells, _ = read_notebook(unit.release_path.read_bytes())
+    submission = align(cells, unit)
+    for program in submission.programs:
+        if program.exercise == "double":
+            vars(program)["source"] = "import time\ndef double(x): time.sleep(60)"
+    examination: Any = _Examination(submission, mini_sandbox, "seed", ends_at=time.monotonic() + 60, total_s=60)
+    outcomes, _ = examination._run(unit.exercise("double"), collect_checks({"a": granting, "b": late}))
+    mini_sandbox.end()
+    assert [o.code for o in outcomes] == ["gone:budget"] * 2
+    assert all("the 180 seconds for one submission were used up" in o.message for o in outcomes)
+
+
 @pytest.fixture(scope="module", params=["isolated", "unsandboxed"])
 def brief(request: pytest.FixtureRequest, mini: Course) -> Iterator[Sandbox]:
     """A sandbox in which a submission has one second of processor time."""

@@ -318,6 +318,7 @@ class StudentProcess:
     Attributes:
         answer_s: seconds for one answer; the sandbox's limit at first.
         ends_at: the time, on the monotonic clock, after which nothing is answered.
+        total_s: seconds that the submission has until then, in all; the sandbox's limit at first.
         stand_ins: right versions of exercises, for `replace`; called here, in the judge, on what the child sends.
     """
 
@@ -334,6 +335,7 @@ class StudentProcess:
         self._asked = 0
         self.answer_s = sandbox.limits.answer_s
         self.ends_at = math.inf
+        self.total_s = sandbox.limits.total_s
         self.stand_ins: Right = {}
         self._stand_ins = StandIns()
 
@@ -363,7 +365,7 @@ class StudentProcess:
                 "timeout", f"no answer within {self.answer_s:g} seconds: is there a loop that never ends?"
             )
             if time.monotonic() >= self.ends_at:
-                self._gone = out_of_time(self._sandbox.limits)
+                self._gone = out_of_time(self.total_s)
         except wire.WireError as error:
             self._gone = StudentGone(
                 "protocol", f"your code interfered with the check, so its answer could not be read: {error}"
@@ -394,9 +396,14 @@ class StudentProcess:
     def grant(self, seconds: float, processor: float = 0.0) -> None:
         """Give the submission more time, and this process more processor time, unless it is gone."""
         self.ends_at += seconds
+        self.total_s += seconds
         if processor > 0 and self._gone is None:
             with contextlib.suppress(OSError):  # the warm process is gone: the next request says so
                 self._sandbox.grant(math.ceil(processor))
+
+    def wait(self, seconds: float) -> None:
+        """Let so much time, which the judge took, not count against the submission's."""
+        self.ends_at += seconds
 
     def hang_up(self) -> None:
         """Close this end; the child exits when it next reads."""
@@ -486,9 +493,9 @@ def _obituary(status: int) -> StudentGone:
     )
 
 
-def out_of_time(limits: Limits) -> StudentGone:
+def out_of_time(total_s: float) -> StudentGone:
     """Say that a submission has had all the time it may have."""
-    return StudentGone("budget", f"the {limits.total_s:g} seconds for one submission were used up before this check")
+    return StudentGone("budget", f"the {round(total_s, 1):g} seconds for one submission were used up before this check")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ this process nothing is encoded or confined: checks are answered by plain calls,
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import statistics
@@ -26,6 +27,8 @@ from tests.benchmarks import ROOT
 SEED = "isolation"
 WARM_UP = 3
 """Runs before those that count, for what is computed once in a process, such as bounds of the statistics."""
+ROUNDS = 3
+"""How often the two take turns, for a machine is faster at one time than at another."""
 
 
 class _Direct:
@@ -70,14 +73,25 @@ def measure(course: Course, repeats: int = 15) -> list[dict[str, Any]]:
 
 
 def _row(course: Course, unit: Unit, repeats: int) -> dict[str, Any]:
-    copies = [_copy(unit, number) for number in range(WARM_UP + repeats)]
-    with random_state_kept():
-        in_process = [_graded(course, cast(Sandbox, _InProcess()), data) for data in copies]
+    runs, numbers = WARM_UP + math.ceil(repeats / ROUNDS), itertools.count()
+
+    def copies() -> list[bytes]:
+        return [_copy(unit, number) for number in itertools.islice(numbers, runs)]
+
+    in_process: list[float] = []
+    judged: list[float] = []
     with open_sandbox(course) as sandbox:
-        # One right after the other, so that ending a process and forking the next one count.
-        judged = [_graded(course, sandbox, data) for data in copies]
-    seconds = [statistics.median(times[WARM_UP:]) for times in (in_process, judged)]
+        for _ in range(ROUNDS):
+            with random_state_kept():
+                in_process += _times(course, cast(Sandbox, _InProcess()), copies())
+            judged += _times(course, sandbox, copies())
+    seconds = [statistics.median(times) for times in (in_process, judged)]
     return {"unit": unit.stem, "in_process": seconds[0], "judged": seconds[1], "ratio": seconds[1] / seconds[0]}
+
+
+def _times(course: Course, sandbox: Sandbox, copies: list[bytes]) -> list[float]:
+    """Grade copies, one right after the other, so that ending a process and forking the next one count."""
+    return [_graded(course, sandbox, data) for data in copies][WARM_UP:]
 
 
 def _copy(unit: Unit, number: int) -> bytes:

@@ -234,8 +234,8 @@ class ProbeServer:
 
 def _stacked(outputs: list[Any]) -> Any:
     """Return tensors that are alike as one, which travels faster than hundreds; anything else as it is."""
-    kinds = {(type(o), o.shape, o.dtype, o.layout) for o in outputs if type(o) is torch.Tensor}
-    if len(kinds) != 1 or not all(type(o) is torch.Tensor for o in outputs) or outputs[0].layout is not torch.strided:
+    kinds = {(o.shape, o.dtype, o.layout) if type(o) is torch.Tensor else None for o in outputs}
+    if len(kinds) != 1 or None in kinds or outputs[0].layout is not torch.strided:
         return outputs
     return torch.stack([o.detach() for o in outputs])
 

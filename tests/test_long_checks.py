@@ -14,6 +14,7 @@ from autograder.course import Course, CourseError
 from autograder.judge import open_sandbox
 from autograder.sandbox import Limits, Sandbox
 from autograder.student import Student, StudentError, StudentGone, local_student
+from autograder.submission import Submission, align, read_notebook
 from tests.conftest import linux
 
 # -- once ----------------------------------------------------------------------------------------------------------------
@@ -73,11 +74,21 @@ def test_a_check_knows_which_of_its_exercise_failed_before() -> None:
     assert told == [[], ["It fails."]]
 
 
+def answered(mini: Course, double: str) -> Submission:
+    """Return a submission to the small course whose cell of `double` is this."""
+    unit = mini.unit("00_mini")
+    cells, _ = read_notebook(unit.release_path.read_bytes())
+    submission = align(cells, unit)
+    for program in submission.programs:
+        if program.exercise == "double":
+            vars(program)["source"] = double
+    return submission
+
+
 @linux
 def test_what_was_found_outlives_the_process(mini: Course, mini_sandbox: Sandbox) -> None:
     """The judge hands it on to the next process, so that a training that ends the first one is not begun again."""
     from autograder.judge import _Examination
-    from autograder.submission import align, read_notebook
 
     attempts = []
 
@@ -95,14 +106,9 @@ def test_what_was_found_outlives_the_process(mini: Course, mini_sandbox: Sandbox
         """Two."""
         student.once("training", lambda: train(student))
 
-    unit = mini.unit("00_mini")
-    cells, _ = read_notebook(unit.release_path.read_bytes())
-    submission = align(cells, unit)
-    for program in submission.programs:
-        if program.exercise == "double":
-            vars(program)["source"] = "import os\ndef double(x): os._exit(3)"
+    submission = answered(mini, "import os\ndef double(x): os._exit(3)")
     examination = _Examination(submission, mini_sandbox, "seed", ends_at=time.monotonic() + 30)
-    outcomes, _ = examination._run(unit.exercise("double"), collect_checks({"a": first, "b": second}))
+    outcomes, _ = examination._run(submission.unit.exercise("double"), collect_checks({"a": first, "b": second}))
     mini_sandbox.end()
     assert [o.status for o in outcomes] == [Status.GONE, Status.GONE]
     assert outcomes[0].message == outcomes[1].message
@@ -207,7 +213,6 @@ def test_what_the_judge_computes_is_not_counted(box: Sandbox) -> None:
 def test_the_time_that_was_used_up_is_the_time_it_had(mini: Course, mini_sandbox: Sandbox) -> None:
     """With what was granted and without what the judge took, in the process that had it and in what comes after."""
     from autograder.judge import _Examination
-    from autograder.submission import align, read_notebook
 
     @declare("double")
     def granting(student: Any, draw: Any) -> None:
@@ -222,14 +227,9 @@ def test_the_time_that_was_used_up_is_the_time_it_had(mini: Course, mini_sandbox
     def late(student: Any, draw: Any) -> None:
         """It comes too late."""
 
-    unit = mini.unit("00_mini")
-    cells, _ = read_notebook(unit.release_path.read_bytes())
-    submission = align(cells, unit)
-    for program in submission.programs:
-        if program.exercise == "double":
-            vars(program)["source"] = "import time\ndef double(x): time.sleep(60)"
+    submission = answered(mini, "import time\ndef double(x): time.sleep(60)")
     examination: Any = _Examination(submission, mini_sandbox, "seed", ends_at=time.monotonic() + 60, total_s=60)
-    outcomes, _ = examination._run(unit.exercise("double"), collect_checks({"a": granting, "b": late}))
+    outcomes, _ = examination._run(submission.unit.exercise("double"), collect_checks({"a": granting, "b": late}))
     mini_sandbox.end()
     assert [o.code for o in outcomes] == ["gone:budget"] * 2
     assert all("the 180 seconds for one submission were used up" in o.message for o in outcomes)
